@@ -1,0 +1,87 @@
+package ci
+
+import "time"
+
+// Config is what an administrator sets at run time by API, for all cids.
+// What a process needs to start (addresses, folders) is its flags instead.
+type Config struct {
+	// GlobalTimeout caps every run, from claim to the script's end.
+	GlobalTimeout Duration
+	// AbortGrace is the time between SIGTERM and SIGKILL.
+	AbortGrace Duration
+	// Classes are the quota classes, in ascending order.
+	Classes []Quota
+	// MaxConsole, MaxResult (bytes of all results of a run) and MaxResultFiles cap what a run stores.
+	MaxConsole     int64
+	MaxResult      int64
+	MaxResultFiles int
+	// Retention is how long done runs are kept; 0 keeps them for ever.
+	Retention Duration
+	// Version grows with each change; it is the ETag.
+	Version int64
+}
+
+// DefaultConfig is what a new system starts with.
+func DefaultConfig() Config {
+	return Config{
+		GlobalTimeout: Duration(time.Hour),
+		AbortGrace:    Duration(10 * time.Second),
+		Classes: []Quota{
+			{Name: "small", CPUs: 1, Memory: 2 << 30},
+			{Name: "medium", CPUs: 2, Memory: 4 << 30},
+			{Name: "large", CPUs: 4, Memory: 8 << 30},
+		},
+		MaxConsole:     2 << 30,
+		MaxResult:      1 << 30,
+		MaxResultFiles: 10_000,
+		Version:        1,
+	}
+}
+
+// Validate checks every figure.
+func (c *Config) Validate() error {
+	var f faults
+	checkRange(&f, "globalTimeout", time.Duration(c.GlobalTimeout), time.Second, 7*24*time.Hour)
+	checkRange(&f, "abortGrace", time.Duration(c.AbortGrace), 0, 10*time.Minute)
+	if c.Retention != 0 {
+		checkRange(&f, "retention", time.Duration(c.Retention), time.Minute, 100*365*24*time.Hour)
+	}
+	checkClasses(&f, c.Classes)
+	checkSize(&f, "maxConsole", c.MaxConsole, 1<<40)
+	checkSize(&f, "maxResult", c.MaxResult, 1<<40)
+	checkSize(&f, "maxResultFiles", int64(c.MaxResultFiles), 1_000_000)
+	return f.err("the configuration")
+}
+
+func checkRange(f *faults, path string, d, low, high time.Duration) {
+	if d < low || d > high {
+		f.add(path, "%s is not between %s and %s", d, low, high)
+	}
+}
+
+func checkSize(f *faults, path string, n, high int64) {
+	if n < 1 || n > high {
+		f.add(path, "%d is not between 1 and %d", n, high)
+	}
+}
+
+func checkClasses(f *faults, classes []Quota) {
+	if len(classes) == 0 || len(classes) > 16 {
+		f.add("classes", "has %d entries; 1 to 16 are allowed", len(classes))
+	}
+	seen := map[string]bool{}
+	for i, q := range classes {
+		at := path("classes", i)
+		checkName(f, at+".name", q.Name)
+		if seen[q.Name] {
+			f.add(at+".name", "%q is there twice", q.Name)
+		}
+		seen[q.Name] = true
+		if q.CPUs <= 0 || q.Memory <= 0 {
+			f.add(at, "cpus and memory must be greater than 0")
+		}
+		if i > 0 && (q.CPUs < classes[i-1].CPUs || q.Memory < classes[i-1].Memory) {
+			f.add(at, "must not be smaller than the class before it: classes stand in ascending order")
+		}
+	}
+}

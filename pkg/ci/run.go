@@ -1,0 +1,196 @@
+package ci
+
+import (
+	"regexp"
+	"sort"
+	"time"
+)
+
+// Run is one execution of a job, from its trigger to its outcome. The
+// database row is the truth about it; only backend/engine changes one.
+type Run struct {
+	// ID only grows, over all jobs. It fits 32 bits on the wire.
+	ID  int64
+	Job string
+	// JobVersion is the version of the job that was triggered; Git and Spec are of that version.
+	JobVersion int64
+
+	Status  Status
+	Phase   Phase
+	Outcome Outcome // "" until done
+	// Reason is a sentence for people: why it ended so, and what to do next. "" until done.
+	Reason string
+	// ExitCode is the script's, nil when it never ended by itself.
+	ExitCode *int
+	// ScriptStarted says whether any of the user's code began.
+	ScriptStarted bool
+
+	// CommitSHA is the full commit, in lower case; "" until planned, and for freestyle jobs.
+	CommitSHA string
+	// BranchName is the branch that was asked for; "" when a commit was, and for freestyle jobs.
+	BranchName string
+	// Parameters are all of the job's parameters with their values, defaults filled in.
+	Parameters map[string]string
+	Priority   Priority
+	// TriggeredBy is the name of the token that triggered it.
+	TriggeredBy string
+
+	// Git is where the checkout comes from; nil for freestyle jobs.
+	Git *Git
+	// Spec is the parsed job file; nil until planned.
+	Spec *Spec
+	// Class is the quota class that holds its resources; "" until planned.
+	Class string
+
+	// Agent is the id of the agent that claimed it, Claim the secret of that
+	// one claim; both "" until claimed. Claim never leaves the backend and its agent.
+	Agent string
+	Claim string
+	// LeaseUntil is when its agent has to have renewed it.
+	LeaseUntil time.Time
+	// Deadline is when any cid may end it as timed_out: claim time, timeout, and a margin for its agent to be first.
+	Deadline time.Time
+	// AbortRequestedAt is when somebody asked for its end; zero if nobody did.
+	AbortRequestedAt time.Time
+
+	Times   Times
+	Console Console
+}
+
+// Times is when each phase of a run began; zero for those it never reached.
+type Times struct {
+	Triggered  time.Time // the row was committed
+	Queued     time.Time // planned: commit and job file are known
+	Claimed    time.Time // an agent took it: preparing
+	Started    time.Time // the script began: running
+	Collecting time.Time // the script ended
+	Done       time.Time
+}
+
+// Console is what is known of a run's console output.
+type Console struct {
+	Bytes int64
+	// SHA256 is of all bytes, in hex; "" until sealed.
+	SHA256 string
+	// Truncated says that the run printed more than its limit.
+	Truncated bool
+}
+
+// Priority orders the queue: all urgent runs of a class come before its normal ones.
+type Priority string
+
+// The priorities, most urgent first.
+const (
+	PriorityUrgent Priority = "urgent"
+	PriorityNormal Priority = "normal"
+)
+
+// Priorities lists all priorities, most urgent first.
+var Priorities = []Priority{PriorityUrgent, PriorityNormal}
+
+// Trigger is a request for one run.
+type Trigger struct {
+	Job        string
+	CommitSHA  string
+	BranchName string
+	Parameters map[string]string
+	Priority   Priority // "" means normal
+	// IdempotencyKey makes a repeated trigger return the first one's run; "" for none.
+	IdempotencyKey string
+	// By is the name of the token that triggers.
+	By string
+}
+
+// MaxIdempotencyKey is the longest Idempotency-Key, in bytes.
+const MaxIdempotencyKey = 255
+
+var (
+	commitSHA = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+	badRef    = regexp.MustCompile(`[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)`)
+)
+
+// Validate checks the trigger alone; what the job says about it (is it a git
+// job, which parameters has it) is checked by Values and the engine.
+func (t *Trigger) Validate() error {
+	var f faults
+	if t.CommitSHA != "" && t.BranchName != "" {
+		f.add("commitSha", "give commitSha or branchName, not both")
+	}
+	if t.CommitSHA != "" && !commitSHA.MatchString(t.CommitSHA) {
+		f.add("commitSha", "%q is not a full commit id: 40 (or 64) lower-case hexadecimal digits", t.CommitSHA)
+	}
+	if t.BranchName != "" && !ValidBranch(t.BranchName) {
+		f.add("branchName", "%q is not a valid branch name (see git check-ref-format)", t.BranchName)
+	}
+	if t.Priority != "" && t.Priority != PriorityNormal && t.Priority != PriorityUrgent {
+		f.add("priority", "%q is neither normal nor urgent", t.Priority)
+	}
+	if len(t.IdempotencyKey) > MaxIdempotencyKey || !clean(t.IdempotencyKey) {
+		f.add("Idempotency-Key", "must be at most %d bytes of printable text", MaxIdempotencyKey)
+	}
+	return f.err("the trigger")
+}
+
+// ValidBranch follows git check-ref-format --branch, and refuses a leading
+// '-' and "refs/" too: git(1) would read the one as an option and the other as
+// a full ref.
+func ValidBranch(name string) bool {
+	if name == "" || len(name) > 250 || name == "@" || name == "HEAD" || !clean(name) || badRef.MatchString(name) {
+		return false
+	}
+	first, last := name[0], name[len(name)-1]
+	return first != '-' && first != '/' && first != '.' && last != '/' && last != '.' &&
+		(len(name) < 5 || name[:5] != "refs/")
+}
+
+// ValidCommit says whether sha is a full commit id in lower case.
+func ValidCommit(sha string) bool { return commitSHA.MatchString(sha) }
+
+// Values returns every parameter of the job with the value that a run gets:
+// the given one, or its default. Unknown and missing ones are an Error.
+func (j *Job) Values(given map[string]string) (map[string]string, error) {
+	var f faults
+	values := make(map[string]string, len(j.Parameters))
+	known := make([]string, 0, len(j.Parameters))
+	for _, p := range j.Parameters {
+		known = append(known, p.Name)
+		v, ok := given[p.Name]
+		if !ok {
+			v = p.Default
+			if p.Required {
+				f.add("parameters."+p.Name, "is required by job %s and missing", j.Name)
+			}
+		}
+		checkText(&f, "parameters."+p.Name, v, MaxParameterValue)
+		values[p.Name] = v
+	}
+	unknown := make([]string, 0)
+	for name := range given {
+		if _, ok := values[name]; !ok {
+			unknown = append(unknown, name)
+		}
+	}
+	sort.Strings(unknown)
+	sort.Strings(known)
+	for _, name := range unknown {
+		f.add("parameters."+name, "job %s has no such parameter; it has %v", j.Name, known)
+	}
+	return values, f.err("the trigger")
+}
+
+// Done says whether the run has ended.
+func (r *Run) Done() bool { return r.Status == StatusDone }
+
+// RunFilter selects runs for a list. Empty fields select all.
+type RunFilter struct {
+	Job        string
+	Status     Status
+	Outcome    Outcome
+	BranchName string
+	CommitSHA  string
+	Since      time.Time // triggered at or after
+	// Before is the page's upper end, exclusive: runs with a smaller id. 0 begins at the newest.
+	Before int64
+	// Jobs limits the list to these names, for limited tokens; nil does not limit.
+	Jobs []string
+}

@@ -1,0 +1,59 @@
+package ci
+
+import (
+	"context"
+	"time"
+)
+
+// Claim names one agent's hold on one run. Every word an agent says about a
+// run carries it, and is refused when the run is not held by it any more.
+type Claim struct {
+	Run   int64
+	Agent string
+	// ID is a UUID that the agent makes for this one claim. A repeated claim with the same ID succeeds again.
+	ID string
+}
+
+// Work is what an agent gets for a claim: all it needs to carry out the run.
+type Work struct {
+	Run Run
+	// Timeout is how long it may take from claim to the script's end: the
+	// job's, capped by the global one.
+	Timeout    time.Duration
+	AbortGrace time.Duration
+	// URL is the run's address for people; it becomes CI_RUN_URL.
+	URL string
+	// Limits of what it may store.
+	MaxConsole     int64
+	MaxResult      int64
+	MaxResultFiles int
+}
+
+// Verdict is what a lease renewal says about one claim.
+type Verdict struct {
+	Run int64
+	// Abort: somebody asked for its end.
+	Abort bool
+	// Gone: the claim holds no more (lost, or done); stop and drop everything.
+	Gone bool
+}
+
+// End is how an agent says that a run ended.
+type End struct {
+	Outcome       Outcome
+	Reason        string
+	ExitCode      *int
+	ScriptStarted bool
+	Console       Console
+}
+
+// Delivery is one message of the queue in an agent's hands. Exactly one of Ack
+// and Nak is called: Ack once the run is claimed or not to be had, Nak to let
+// another agent (or this one, later) have it.
+type Delivery struct {
+	Run  int64
+	Lane Lane
+	Ack  func(context.Context) error
+	// Nak gives it back after a delay.
+	Nak func(context.Context, time.Duration) error
+}
