@@ -194,3 +194,26 @@ type RunFilter struct {
 	// Jobs limits the list to these names, for limited tokens; nil does not limit.
 	Jobs []string
 }
+
+// Until is what a caller waits for.
+type Until string
+
+// What can be waited for. Each is reached by every later state too.
+const (
+	UntilPlanned Until = "planned" // commit and job file are known
+	UntilStarted Until = "started" // the script has begun
+	UntilDone    Until = "done"
+)
+
+// Reached says whether the run is as far as u.
+func (r *Run) Reached(u Until) bool {
+	switch {
+	case r.Done():
+		return true
+	case u == UntilPlanned:
+		return r.Phase != PhasePlanning
+	case u == UntilStarted:
+		return r.ScriptStarted
+	}
+	return false
+}
