@@ -1,0 +1,185 @@
+// Package agentd is an agent: a machine that takes waiting runs when it has
+// room for them and carries them out. It pulls, and is never pushed to.
+//
+//	admission (load, quota, floors) → Pull → Claim → runner.Runner → slot free
+//
+// Beside that it renews the leases of what it holds, tells the backend how it
+// is, and drains when it is asked to. It knows the backend by Uplink, Queue and
+// Bus, and containers by runner.Driver.
+package agentd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"ci/agentd/runner"
+	"ci/pkg/ci"
+)
+
+// Uplink is what an agent tells the backend, and asks it.
+type Uplink interface {
+	runner.Uplink
+	// Claim takes a queued run. Repeating a claim with the same ID succeeds
+	// again. ci.CodeConflict and ci.CodeNotFound mean that it is not to be had.
+	Claim(ctx context.Context, c ci.Claim) (*ci.Work, error)
+	// Renew keeps the claims alive, all in one call, with a verdict for each.
+	Renew(ctx context.Context, agent string, claims []ci.Claim) ([]ci.Verdict, error)
+	// Heartbeat tells how the agent is, and returns the order to drain, or nil.
+	Heartbeat(ctx context.Context, a ci.Agent) (*ci.Drain, error)
+}
+
+// Queue hands out waiting runs.
+type Queue interface {
+	// Pull blocks until a run waits in one of the lanes, which stand in order of preference, or ctx ends.
+	Pull(ctx context.Context, lanes []ci.Lane) (ci.Delivery, error)
+}
+
+// Bus wakes the agent. What it misses comes with the next renewal.
+type Bus interface {
+	// Subscribe calls fn for each message of a topic until cancel is called.
+	Subscribe(topic string, fn func(topic string, data []byte)) (cancel func(), err error)
+}
+
+// Config is what an agent is made of. ID, Uplink, Queue, Driver and Classes
+// are required; other zero values mean their defaults.
+type Config struct {
+	// ID names the agent for good; its restarts keep it. It is a name as ci.ValidateName allows.
+	ID      string
+	Version string
+	Uplink  Uplink
+	Queue   Queue
+	// Bus brings aborts at once. Without one they come with the renewal of the lease.
+	Bus    Bus
+	Driver runner.Driver
+	// Classes returns the quota classes, in ascending order. It is asked again every few seconds.
+	Classes func(context.Context) ([]ci.Quota, error)
+	// Depths returns what waits in the queue. With it, the agent keeps room for
+	// a large run that has waited for Patience. It may be nil.
+	Depths func(context.Context) ([]ci.QueueDepth, error)
+
+	// CPUs and Memory (bytes) are offered to runs: by default all that the machine has.
+	CPUs   float64
+	Memory int64
+	// Threshold is the CPU load (0 to 1) over which nothing is taken, unless
+	// the runs that are here explain it (0.85).
+	Threshold float64
+	// MinFreeMemory (256 MiB) and MinFreeDisk (1 GiB, in Dir) are floors in bytes; below them nothing is taken.
+	MinFreeMemory int64
+	MinFreeDisk   int64
+	// Dir is where results wait for their upload; "" means the system's temporary folder.
+	Dir string
+	// Machine tells load and free space; the default reads /proc.
+	Machine Machine
+
+	// TTL is how long the backend lets a claim live without a renewal (60 s).
+	// The agent kills a run of its own after three quarters of that.
+	TTL time.Duration
+	// HeartbeatEvery is the time between two heartbeats when nothing changes (5 s).
+	HeartbeatEvery time.Duration
+	// SweepEvery is the time between two searches for leftovers (1 min).
+	SweepEvery time.Duration
+	// Patience is how long a large run waits before room is kept for it (30 s).
+	Patience time.Duration
+	// Runner changes the time limits inside a run; its Uplink, Driver, Log and Dir are filled in.
+	Runner runner.Config
+	Log    *slog.Logger
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if err := ci.ValidateName(c.ID); err != nil {
+		return c, err
+	}
+	if c.Uplink == nil || c.Queue == nil || c.Driver == nil || c.Classes == nil {
+		return c, errors.New("an agent needs an Uplink, a Queue, a Driver and Classes")
+	}
+	if c.Machine == nil {
+		c.Machine = newProc("/proc", c.Dir)
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	c.Log = c.Log.With("agent", c.ID)
+	if c.CPUs <= 0 {
+		c.CPUs = float64(runtime.NumCPU())
+	}
+	if c.Memory <= 0 {
+		s, err := c.Machine.Sample()
+		if err != nil {
+			return c, err
+		}
+		c.Memory = s.MemoryTotal
+	}
+	c.Threshold = cmp.Or(c.Threshold, 0.85)
+	c.MinFreeMemory = cmp.Or(c.MinFreeMemory, 256<<20)
+	c.MinFreeDisk = cmp.Or(c.MinFreeDisk, 1<<30)
+	c.TTL = cmp.Or(c.TTL, time.Minute)
+	c.HeartbeatEvery = cmp.Or(c.HeartbeatEvery, 5*time.Second)
+	c.SweepEvery = cmp.Or(c.SweepEvery, time.Minute)
+	c.Patience = cmp.Or(c.Patience, 30*time.Second)
+	c.Runner.Uplink, c.Runner.Driver, c.Runner.Log, c.Runner.Dir = c.Uplink, c.Driver, c.Log, c.Dir
+	return c, nil
+}
+
+// Agent is one agent. Run is called once; Drain at any time.
+type Agent struct {
+	cfg Config
+	log *slog.Logger
+
+	mu    sync.Mutex
+	slots map[int64]*slot
+	// early are aborts that came before the claim they are about, with their time.
+	early map[int64]time.Time
+	drain drain
+	// problem says why nothing can be run; "" when it can.
+	problem   string
+	leftovers int
+	classes   []ci.Quota
+	load      load
+	// peak is the most that was held since the last look at the machine.
+	peak    ci.Quota
+	gate    gate
+	waiting map[ci.Lane]waiting
+
+	runs sync.WaitGroup
+	// births is held while a run gets its slot, and while leftovers are swept: a
+	// run that begins between the two looks would be taken for a leftover.
+	births sync.Mutex
+	admit  chan struct{} // something changed that admission looks at
+	beat   chan struct{} // something changed that the backend should know
+	// unsure are claims whose answer never came: the next try must use the same id. Only the pull loop uses it.
+	unsure map[int64]unsure
+}
+
+// New checks cfg and makes an agent.
+func New(cfg Config) (*Agent, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return &Agent{
+		cfg:     cfg,
+		log:     cfg.Log,
+		slots:   map[int64]*slot{},
+		early:   map[int64]time.Time{},
+		problem: "the agent is starting",
+		waiting: map[ci.Lane]waiting{},
+		admit:   make(chan struct{}, 1),
+		beat:    make(chan struct{}, 1),
+		unsure:  map[int64]unsure{},
+	}, nil
+}
+
+// changed wakes the loops that depend on the agent's state.
+func (a *Agent) changed() {
+	for _, c := range []chan struct{}{a.admit, a.beat} {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}

@@ -1,0 +1,117 @@
+package agentd
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"ci/pkg/ci"
+)
+
+const (
+	// checkEvery is the time between two questions to the driver whether it works.
+	checkEvery = 3 * time.Second
+	// checkTimeout bounds one; openTimeout bounds the making of what all runs share.
+	checkTimeout = 10 * time.Second
+	openTimeout  = 5 * time.Minute
+	sweepTimeout = time.Minute
+)
+
+// driverLoop opens the driver, and opens it again whenever it has been away.
+// While it does not work the agent takes nothing and says why.
+func (a *Agent) driverLoop(ctx context.Context) {
+	var d driverState
+	for ctx.Err() == nil {
+		err := a.checkDriver(ctx, &d)
+		if ctx.Err() == nil {
+			a.setProblem(err)
+		}
+		sleep(ctx, checkEvery)
+	}
+}
+
+// driverState is what the loop knows of the driver.
+type driverState struct {
+	open   bool
+	failed int // checks in a row
+}
+
+// awayAfter is how many failed checks in a row mean that the driver has been
+// away, so that it must be opened again; fewer may be a moment of high load.
+const awayAfter = 3
+
+func (a *Agent) checkDriver(ctx context.Context, d *driverState) error {
+	check, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	if err := a.cfg.Driver.Ready(check); err != nil {
+		if d.failed++; d.failed >= awayAfter {
+			d.open = false
+		}
+		return err
+	}
+	d.failed = 0
+	if d.open {
+		return nil
+	}
+	if n := len(a.occupied()); n > 0 { // opening sweeps, and would sweep them
+		return fmt.Errorf("the container engine was away; it is opened again when the %d runs from before have ended", n)
+	}
+	opening, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	if err := a.cfg.Driver.Open(opening); err != nil {
+		return err
+	}
+	d.open = true
+	return nil
+}
+
+// setProblem notes why nothing can be run; nil means that it can.
+func (a *Agent) setProblem(err error) {
+	problem := ""
+	if err != nil {
+		problem = err.Error()
+	}
+	a.mu.Lock()
+	was := a.problem
+	a.problem = problem
+	a.mu.Unlock()
+	if was == problem {
+		return
+	}
+	if err != nil {
+		a.log.Warn("no run can be carried out for now; trying on", "err", err)
+	} else {
+		a.log.Info("ready for runs", "cpus", a.cfg.CPUs, "memory", ci.Bytes(a.cfg.Memory))
+	}
+	a.changed()
+}
+
+// sweepLoop removes what ended runs left behind.
+func (a *Agent) sweepLoop(ctx context.Context) {
+	every(ctx, a.cfg.SweepEvery, func(ctx context.Context) {
+		if err := a.sweep(ctx); err != nil && ctx.Err() == nil {
+			a.log.Warn("the search for leftovers failed", "err", err)
+		}
+	})
+}
+
+func (a *Agent) sweep(ctx context.Context) error {
+	a.mu.Lock()
+	ready := a.problem == ""
+	a.mu.Unlock()
+	if !ready {
+		return nil
+	}
+	a.births.Lock()
+	defer a.births.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+	defer cancel()
+	left, err := a.cfg.Driver.Sweep(ctx, a.occupied())
+	if err != nil {
+		return fmt.Errorf("sweep: %w", err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.leftovers = left
+	return nil
+}

@@ -1,0 +1,115 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+
+	"ci/agentd/toolbox/pipe"
+	"ci/pkg/ci"
+)
+
+// checkoutMemory is what git gets at least: unpacking a large repository
+// takes more than a small job does.
+const checkoutMemory = 1 << 30
+
+// checkout fills the run's workspace with its commit, in a container of its
+// own: the toolbox's git, the network of the machine, so that it reaches what
+// the planner reaches, and neither capabilities nor anything of the job.
+func (b *box) checkout(ctx context.Context, console io.Writer) error {
+	if b.shared.noGit {
+		return ci.Errorf(ci.CodeUnavailable, "the toolbox image has no git, since the agent's machine has none: install git there and start the agent again, or name a toolbox image that has it")
+	}
+	if !ci.ValidCommit(b.order.Checkout.CommitSHA) {
+		return ci.Errorf(ci.CodeInvalid, "%q is not a full commit id", b.order.Checkout.CommitSHA)
+	}
+	name := b.d.name(roleName(b.order.Run, "checkout"))
+	defer b.endCheckout(ctx, name)
+	var said tail
+	conn, err := b.launchCheckout(ctx, name, &said)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	answer, err := b.fetch(conn, console)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return ci.Errorf(ci.CodeUnavailable, "the checkout's container was lost: %w; it said: %q", err, said.String())
+	case answer.Failed != "" && answer.Final:
+		return ci.Errorf(ci.CodeInvalid, "%s", sentence(answer.Failed))
+	case answer.Failed != "":
+		return ci.Errorf(ci.CodeUnavailable, "%s", sentence(answer.Failed))
+	}
+	return nil
+}
+
+func (b *box) launchCheckout(ctx context.Context, name string, said io.Writer) (*attached, error) {
+	limits := b.order.Spec.Resources
+	limits.Memory, limits.Pids = max(limits.Memory, checkoutMemory), 256
+	host := confined(limits, volumeAt(b.shared.volume, pipe.Folder, true), volumeAt(b.workspace, ci.DefaultWorkdir, false))
+	host.NetworkMode = "host"
+	host.ReadonlyRootfs = true
+	if err := b.d.create(ctx, name, program(b.shared.toolbox, "checkout", b.d.runLabels("checkout", b.order.Run, b.order.Job)), host); err != nil {
+		return nil, err
+	}
+	conn, err := b.d.attach(ctx, name, said)
+	if err != nil {
+		return nil, err
+	}
+	if err = ctx.Err(); err == nil {
+		err = b.d.start(ctx, name)
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// fetch sends the order and waits for the answer, passing on what git prints.
+func (b *box) fetch(conn *attached, console io.Writer) (pipe.Fetched, error) {
+	c := b.order.Checkout
+	order := pipe.Fetch{URL: c.URL, CommitSHA: c.CommitSHA, Depth: c.Depth, Submodules: c.Submodules, Dir: ci.DefaultWorkdir}
+	if err := pipe.WriteFrame(conn, order, pipe.MaxDown); err != nil {
+		return pipe.Fetched{}, err
+	}
+	for {
+		var answer pipe.Fetched
+		if err := pipe.ReadFrame(conn, &answer, pipe.MaxUp); err != nil || answer.Done {
+			return answer, err
+		}
+		if _, err := fmt.Fprintln(console, answer.Print); err != nil {
+			return answer, fmt.Errorf("the console takes nothing: %w", err)
+		}
+	}
+}
+
+// endCheckout removes the container beside what follows, and Remove waits for that.
+func (b *box) endCheckout(ctx context.Context, name string) {
+	ctx = context.WithoutCancel(ctx)
+	b.beside.Go(func() {
+		b.letEnd(ctx, name)
+		if err := b.insist(func() error { return b.d.removeContainer(ctx, name) }); err != nil {
+			b.d.names.drop(name)
+			b.log.Warn("a checkout's container is left for the sweep", "err", err)
+		}
+	})
+}
+
+// letEnd waits a moment for a container to end by itself: to remove one that
+// has ended is thirty times cheaper than to remove one that lives.
+func (b *box) letEnd(ctx context.Context, name string) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	ended, failed := b.d.api.ContainerWait(ctx, name, container.WaitConditionNotRunning)
+	select {
+	case <-ended:
+	case <-failed: // it is gone, never ran, or takes too long: removing sees to it
+	}
+}

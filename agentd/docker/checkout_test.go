@@ -1,0 +1,145 @@
+package docker
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"ci/agentd/runner"
+	"ci/pkg/ci"
+)
+
+// repository is a git repository behind a real git daemon on the loopback address.
+type repository struct {
+	dir  string
+	url  string
+	shas []string // oldest first
+}
+
+func newRepository(t *testing.T) *repository {
+	t.Helper()
+	root := t.TempDir()
+	r := &repository{dir: filepath.Join(root, "project")}
+	require.NoError(t, os.Mkdir(r.dir, 0o755))
+	r.git(t, "init", "--quiet", "--initial-branch=main")
+	for i := range 3 {
+		require.NoError(t, os.WriteFile(filepath.Join(r.dir, "file"), fmt.Appendf(nil, "version %d\n", i), 0o644))
+		r.commit(t, fmt.Sprintf("commit %d", i))
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	port := listener.Addr().(*net.TCPAddr).Port
+	require.NoError(t, listener.Close())
+	daemon := exec.Command("/usr/lib/git-core/git-daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1", fmt.Sprintf("--port=%d", port), "--base-path="+root)
+	daemon.Env = append(os.Environ(), "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*")
+	require.NoError(t, daemon.Start())
+	t.Cleanup(func() { _ = daemon.Process.Kill(); _ = daemon.Wait() })
+	r.url = fmt.Sprintf("git://127.0.0.1:%d/project", port)
+	eventually(t, func() bool {
+		c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	}, "git daemon")
+	return r
+}
+
+func (r *repository) git(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("git", args...)
+	cmd.Dir = r.dir
+	cmd.Env = append(os.Environ(), "GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@b", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@b", "GIT_CONFIG_GLOBAL=/dev/null")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	return strings.TrimSpace(string(out))
+}
+
+func (r *repository) commit(t *testing.T, message string) {
+	t.Helper()
+	r.git(t, "add", "--all")
+	r.git(t, "commit", "--quiet", "-m", message)
+	r.shas = append(r.shas, r.git(t, "rev-parse", "HEAD"))
+}
+
+func from(url, sha string, depth int) func(*runner.Order) {
+	return func(o *runner.Order) { o.Checkout = &runner.Checkout{URL: url, CommitSHA: sha, Depth: depth} }
+}
+
+func TestCheckout(t *testing.T) {
+	t.Parallel()
+	r := newRepository(t)
+	const look = `cat file; git rev-parse HEAD; git for-each-ref | wc -l; git cat-file --batch-all-objects --batch-check='%(objecttype)' | grep -c commit; git status --short; stat -c %U .git file; git config remote.origin.url`
+	tests := []struct {
+		name  string
+		order runner.Order
+		want  string
+	}{
+		{"the newest", order(look, from(r.url, r.shas[2], 1)), "version 2\n" + r.shas[2] + "\n0\n1\nroot\nroot\n" + r.url + "\n"},
+		{"an older one", order(look, from(r.url, r.shas[1], 1)), "version 1\n" + r.shas[1] + "\n0\n1\nroot\nroot\n" + r.url + "\n"},
+		{"two commits", order(look, from(r.url, r.shas[2], 2)), "version 2\n" + r.shas[2] + "\n0\n2\nroot\nroot\n" + r.url + "\n"},
+		{"all history", order(look, from(r.url, r.shas[2], 0)), "version 2\n" + r.shas[2] + "\n0\n3\nroot\nroot\n" + r.url + "\n"},
+		{"another user", order(look, from(r.url, r.shas[2], 1), user_("nobody")), "version 2\n" + r.shas[2] + "\n0\n1\nnobody\nnobody\n" + r.url + "\n"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			exit, output, _ := play(t, test.order)
+			require.Contains(t, output, test.want)
+			require.Zero(t, exit.Code)
+		})
+	}
+}
+
+func TestCheckoutFails(t *testing.T) {
+	t.Parallel()
+	r := newRepository(t)
+	missing := strings.Repeat("0123456789", 4)
+	tests := []struct {
+		name, url, sha string
+		code           ci.Code
+		says           []string
+	}{
+		{"no such commit", r.url, missing, ci.CodeInvalid, []string{missing, r.url, "not our ref"}},
+		{"no such repository", r.url + "-not", r.shas[0], ci.CodeUnavailable, []string{"git could not fetch"}},
+		{"nobody there", "git://127.0.0.1:1/x", r.shas[0], ci.CodeUnavailable, []string{"git could not fetch", "refused"}},
+		{"a command", "ext::sh -c id", r.shas[0], ci.CodeUnavailable, []string{"'ext' not allowed"}},
+		{"a file", "file:///etc", r.shas[0], ci.CodeUnavailable, []string{"'file' not allowed"}},
+		{"an option", "--upload-pack=id", r.shas[0], ci.CodeUnavailable, []string{"git could not fetch"}},
+		{"no key", "ssh://git@127.0.0.1:1/x", r.shas[0], ci.CodeUnavailable, []string{"git could not fetch"}},
+		{"no commit id", r.url, "main", ci.CodeInvalid, []string{"not a full commit id"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			var console output
+			o := order("echo never", from(test.url, test.sha, 1))
+			_, err := common.Prepare(t.Context(), o, &console)
+			require.Error(t, err)
+			for _, s := range test.says {
+				require.ErrorContains(t, err, s)
+			}
+			require.Equal(t, test.code, ci.CodeOf(err))
+			for _, left := range objects(t, common) {
+				run, ok := left.run()
+				require.False(t, ok && run == o.Run, "left behind: %s", left.name)
+			}
+		})
+	}
+}
+
+func TestCheckoutKeepsNoPassword(t *testing.T) {
+	t.Parallel()
+	r := newRepository(t)
+	secret := strings.Replace(r.url, "git://", "git://me:hunter2@", 1)
+	_, err := common.Prepare(t.Context(), order("", from(secret, r.shas[0], 1)), &output{})
+	require.Error(t, err, "git:// itself takes no users: the host is not found")
+	require.NotContains(t, err.Error(), "hunter2")
+}

@@ -1,0 +1,121 @@
+// Package docker carries out runs in containers of a Docker engine. It needs
+// the engine's API alone: no path of the machine is mounted and no file is
+// copied, so that the engine may be on another machine.
+//
+// What belongs to an agent carries the label ci.agent, what belongs to a run
+// ci.run besides; objects of other agents are never touched.
+package docker
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/docker/docker/client"
+
+	"ci/agentd/runner"
+	"ci/pkg/ci"
+)
+
+// Config is what a Driver needs to know. Agent and Log are required.
+type Config struct {
+	// Agent is the agent's id. Its objects are found by it after a restart.
+	Agent string
+	// Host is the engine's address ("unix:///var/run/docker.sock",
+	// "tcp://host:2376"); "" means DOCKER_HOST, else the usual socket.
+	Host string
+	// ToolboxImage names a published toolbox image; "" puts one together from
+	// Executable and the programs of this machine.
+	ToolboxImage string
+	// Executable is the static binary that is the toolbox; "" means the running one.
+	Executable string
+	// Subnet is the range from which the network of the agent's runs is taken; "" means DefaultSubnet.
+	Subnet string
+	Log    *slog.Logger
+}
+
+// DefaultSubnet is seldom used elsewhere, and not among Docker's own.
+const DefaultSubnet = "10.231.0.0/16"
+
+// Driver implements runner.Driver.
+type Driver struct {
+	cfg    Config
+	subnet netip.Prefix
+	api    *client.Client
+	log    *slog.Logger
+	names  names
+	pulls  pulls
+
+	opening sync.Mutex // held by Open and Close
+	mu      sync.Mutex
+	shared  *shared // nil until Open
+}
+
+// shared is what all runs of the agent use.
+type shared struct {
+	toolbox image
+	noGit   bool   // the toolbox image has no git
+	volume  string // with the toolbox's binary
+	network string
+	pool    *pool
+}
+
+var _ runner.Driver = (*Driver)(nil)
+
+// New checks cfg. It does not talk to the engine.
+func New(cfg Config) (*Driver, error) {
+	if cfg.Agent == "" || cfg.Log == nil {
+		return nil, ci.Errorf(ci.CodeInternal, "docker.New needs an agent id and a log")
+	}
+	if cfg.Subnet == "" {
+		cfg.Subnet = DefaultSubnet
+	}
+	subnet, err := netip.ParsePrefix(cfg.Subnet)
+	if err != nil || !subnet.Addr().Is4() || subnet.Bits() > 24 {
+		return nil, ci.Errorf(ci.CodeInvalid, "%q is not a subnet for runs: it must be an IPv4 range of /24 or larger, such as %s", cfg.Subnet, DefaultSubnet)
+	}
+	if cfg.Executable == "" {
+		if cfg.Executable, err = os.Executable(); err != nil {
+			return nil, ci.Errorf(ci.CodeInternal, "the running binary can't be found: %w", err)
+		}
+	}
+	options := []client.Opt{client.FromEnv, client.WithAPIVersionNegotiation()}
+	if cfg.Host != "" {
+		options = append(options, client.WithHost(cfg.Host))
+	}
+	api, err := client.NewClientWithOpts(options...)
+	if err != nil {
+		return nil, ci.Errorf(ci.CodeInvalid, "the Docker engine's address is not valid: %w; an example is unix:///var/run/docker.sock", err)
+	}
+	return &Driver{cfg: cfg, subnet: subnet.Masked(), api: api, log: cfg.Log}, nil
+}
+
+// Ready returns nil when runs can start, else a sentence that says why not.
+// It asks the engine, for a few seconds at most.
+func (d *Driver) Ready(ctx context.Context) error {
+	if err := d.ping(ctx); err != nil {
+		return err
+	}
+	_, err := d.ready()
+	return err
+}
+
+func (d *Driver) ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	_, err := d.api.Ping(ctx)
+	return d.explain(err, "Docker refused a ping")
+}
+
+// ready returns what Open made.
+func (d *Driver) ready() (*shared, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.shared == nil {
+		return nil, ci.Errorf(ci.CodeUnavailable, "the agent has not yet prepared Docker for runs; its log says what it waits for")
+	}
+	return d.shared, nil
+}

@@ -1,0 +1,172 @@
+package docker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	dockerimage "github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/docker/api/types/volume"
+
+	"ci/agentd/toolbox/kit"
+	"ci/agentd/toolbox/pipe"
+	"ci/pkg/ci"
+)
+
+// toolboxImage returns the toolbox image, and makes it where the engine does
+// not have it. A second start finds it by its hash.
+func (d *Driver) toolboxImage(ctx context.Context) (im image, noGit bool, err error) {
+	if d.cfg.ToolboxImage != "" {
+		im, err = d.imageFor(ctx, d.cfg.ToolboxImage, io.Discard)
+		return im, false, err
+	}
+	k, err := kit.Plan(d.cfg.Executable)
+	if err != nil {
+		return image{}, false, err
+	}
+	ref := "ci-toolbox:" + k.Hash()
+	im, err = d.inspectImage(ctx, ref)
+	if notFound(err) {
+		began := time.Now()
+		if err := d.importImage(ctx, k, ref); err != nil {
+			return image{}, false, err
+		}
+		d.log.Info("made the toolbox image", "image", ref, "took", time.Since(began).Round(time.Millisecond))
+		im, err = d.inspectImage(ctx, ref)
+	}
+	if err != nil {
+		return image{}, false, d.explain(err, "the toolbox image can't be looked at")
+	}
+	d.removeOldToolboxes(ctx, im.id)
+	return im, k.NoGit, nil
+}
+
+func (d *Driver) importImage(ctx context.Context, k *kit.Kit, ref string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	r, w := io.Pipe()
+	written := make(chan error, 1)
+	go func() {
+		_, err := k.WriteTo(w)
+		written <- err
+		w.CloseWithError(err)
+	}()
+	answer, err := d.api.ImageImport(ctx, dockerimage.ImportSource{Source: r, SourceName: "-"}, ref, dockerimage.ImportOptions{Changes: kit.Changes(k.Hash())})
+	if err == nil {
+		err = drain(answer)
+	}
+	r.CloseWithError(io.ErrClosedPipe) // the writer ends, whatever the engine has read
+	if werr := <-written; werr != nil && !errors.Is(werr, io.ErrClosedPipe) {
+		return ci.Errorf(ci.CodeInternal, "the toolbox image can't be put together: %w", werr)
+	}
+	return d.explain(err, "Docker does not take the toolbox image")
+}
+
+// drain reads the engine's progress messages to their end and returns the error among them.
+func drain(answer io.ReadCloser) error {
+	defer answer.Close()
+	return messages(answer, func(message) {})
+}
+
+// message is one line of progress from the engine.
+type message struct {
+	ID       string `json:"id"`
+	Status   string `json:"status"`
+	Error    string `json:"error"`
+	Progress struct {
+		Current int64 `json:"current"`
+		Total   int64 `json:"total"`
+	} `json:"progressDetail"`
+}
+
+func messages(r io.Reader, each func(message)) error {
+	for lines := json.NewDecoder(r); ; {
+		var m message
+		if err := lines.Decode(&m); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if m.Error != "" {
+			return errors.New(m.Error)
+		}
+		each(m)
+	}
+}
+
+// removeOldToolboxes removes the images that other versions have made, unless
+// somebody uses them or may just be about to.
+func (d *Driver) removeOldToolboxes(ctx context.Context, current string) {
+	ctx, cancel := context.WithTimeout(ctx, makeTime)
+	defer cancel()
+	all, err := d.api.ImageList(ctx, dockerimage.ListOptions{Filters: filters.NewArgs(filters.Arg("label", kit.Label))})
+	if err != nil {
+		return // a few megabytes more; the next start tries again
+	}
+	for _, im := range all {
+		if im.ID == current || time.Since(time.Unix(im.Created, 0)) < time.Hour {
+			continue
+		}
+		if _, err := d.api.ImageRemove(ctx, im.ID, dockerimage.RemoveOptions{}); err == nil {
+			d.log.Info("removed an old toolbox image", "image", im.ID)
+		}
+	}
+}
+
+// makeToolboxVolume makes the volume that brings the toolbox's binary into
+// every container. The engine itself fills a new volume with what the image
+// has at its place when a container is created; that container never starts.
+func (d *Driver) makeToolboxVolume(ctx context.Context, s *shared) error {
+	s.volume = d.name("toolbox")
+	if err := d.makeVolume(ctx, s.volume, d.labels("toolbox")); err != nil {
+		return err
+	}
+	name := d.name("fill")
+	ctx, cancel := making(ctx)
+	defer cancel()
+	_, err := d.api.ContainerCreate(ctx,
+		&container.Config{Image: s.toolbox.id, Entrypoint: []string{pipe.Binary}, Labels: d.labels("fill")},
+		&container.HostConfig{NetworkMode: "none", Mounts: []mount.Mount{{Type: mount.TypeVolume, Source: s.volume, Target: pipe.Folder}}},
+		nil, nil, name)
+	if err != nil {
+		return d.explain(err, "the toolbox volume can't be filled")
+	}
+	return d.removeContainer(ctx, name)
+}
+
+func (d *Driver) makeVolume(ctx context.Context, name string, labels map[string]string) error {
+	ctx, cancel := making(ctx)
+	defer cancel()
+	_, err := d.api.VolumeCreate(ctx, volume.CreateOptions{Name: name, Labels: labels})
+	return d.explain(err, fmt.Sprintf("volume %s can't be made", name))
+}
+
+// removeVolume is safe to repeat.
+func (d *Driver) removeVolume(ctx context.Context, name string) error {
+	ctx, cancel := making(ctx)
+	defer cancel()
+	if err := d.api.VolumeRemove(ctx, name, false); err != nil && !notFound(err) {
+		return d.explain(err, fmt.Sprintf("volume %s can't be removed", name))
+	}
+	d.names.drop(name)
+	return nil
+}
+
+// removeContainer removes a container and its anonymous volumes, running or
+// not. It is safe to repeat, also while the engine is about it.
+func (d *Driver) removeContainer(ctx context.Context, name string) error {
+	ctx, cancel := making(ctx)
+	defer cancel()
+	err := d.api.ContainerRemove(ctx, name, container.RemoveOptions{Force: true, RemoveVolumes: true})
+	if err != nil && !notFound(err) {
+		return d.explain(err, fmt.Sprintf("container %s can't be removed", name))
+	}
+	d.names.drop(name)
+	return nil
+}

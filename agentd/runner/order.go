@@ -1,0 +1,52 @@
+package runner
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+
+	"ci/pkg/ci"
+)
+
+// order describes the run to the driver.
+func (r *Runner) order() Order {
+	run := &r.work.Run
+	spec := *r.spec()
+	spec.Environment.Workdir = cmp.Or(spec.Environment.Workdir, ci.DefaultWorkdir)
+	o := Order{
+		Run:            run.ID,
+		Job:            run.Job,
+		Spec:           spec,
+		Env:            environment(run, r.work.URL),
+		MaxResult:      r.work.MaxResult,
+		MaxResultFiles: r.work.MaxResultFiles,
+	}
+	if run.Git != nil {
+		o.Checkout = &Checkout{
+			URL:        run.Git.URL,
+			CommitSHA:  run.CommitSHA,
+			Depth:      spec.Git.Depth,
+			Submodules: spec.Git.Submodules,
+		}
+	}
+	return o
+}
+
+// environment is what every script finds beside its image's own environment:
+// the parameters in the order of their names, then our words. Ours are always
+// there, empty where a run has none, so that `set -u` scripts work with all runs.
+func environment(run *ci.Run, url string) []string {
+	env := make([]string, 0, len(run.Parameters)+6)
+	for name, value := range run.Parameters {
+		env = append(env, name+"="+value)
+	}
+	slices.Sort(env)
+	return append(env,
+		"CI=true",
+		"CI_JOB="+run.Job,
+		"CI_RUN_ID="+strconv.FormatInt(run.ID, 10),
+		"CI_RUN_URL="+url,
+		"CI_COMMIT_SHA="+run.CommitSHA,
+		"CI_BRANCH_NAME="+run.BranchName,
+	)
+}

@@ -1,0 +1,222 @@
+package runner
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"ci/pkg/ci"
+)
+
+// Config is what all runs of an agent share. Uplink and Driver are required;
+// a zero duration means its default.
+type Config struct {
+	Uplink Uplink
+	Driver Driver
+	Log    *slog.Logger
+	// Dir is where results wait while they are uploaded; "" means the system's temporary folder.
+	Dir string
+	// CallTimeout bounds one attempt of one call to the backend (30 s).
+	CallTimeout time.Duration
+	// CollectTimeout bounds the packing and uploading of all results (10 min).
+	CollectTimeout time.Duration
+	// HurriedCollectTimeout replaces CollectTimeout once somebody asked for the run's end (1 min).
+	HurriedCollectTimeout time.Duration
+	// KillTimeout is how long a killed script may take to be gone (15 s).
+	KillTimeout time.Duration
+	// RemoveTimeout bounds the removal of the container (1 min). What is left then is swept later.
+	RemoveTimeout time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	c.CallTimeout = cmp.Or(c.CallTimeout, 30*time.Second)
+	c.CollectTimeout = cmp.Or(c.CollectTimeout, 10*time.Minute)
+	c.HurriedCollectTimeout = cmp.Or(c.HurriedCollectTimeout, time.Minute)
+	c.KillTimeout = cmp.Or(c.KillTimeout, 15*time.Second)
+	c.RemoveTimeout = cmp.Or(c.RemoveTimeout, time.Minute)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Runner carries out one claimed run. Its methods are safe for concurrent use;
+// Run is called once.
+type Runner struct {
+	cfg   Config
+	work  ci.Work
+	claim ci.Claim
+	log   *slog.Logger
+	// deadline is when the script must have ended.
+	deadline time.Time
+
+	control control
+	console *console
+	reports reports
+	box     Box
+}
+
+// New makes the runner of one run. The run's timeout counts from this call,
+// so it is made as soon as the claim succeeded.
+func New(cfg Config, work ci.Work, claim ci.Claim) *Runner {
+	cfg = cfg.withDefaults()
+	r := &Runner{
+		cfg:      cfg,
+		work:     work,
+		claim:    claim,
+		log:      cfg.Log.With("run", claim.Run, "job", work.Run.Job),
+		deadline: time.Now().Add(work.Timeout),
+		control:  newControl(),
+	}
+	r.console = newConsole(work.MaxConsole, r.append)
+	return r
+}
+
+// Run carries the run out and returns when nothing of it is left: the outcome
+// is reported (unless the claim was lost) and its container is removed.
+// It never panics. The end of ctx is as Stop: the run is killed at once and
+// reports nothing, so that the backend will find it lost.
+func (r *Runner) Run(ctx context.Context) {
+	held, release := context.WithCancel(ctx)
+	defer release()
+	defer r.control.onStop(release)()
+
+	var sender sync.WaitGroup
+	sender.Go(func() { r.console.run(held) })
+
+	end := r.execute(held)
+	r.finish(held, end)
+	r.control.end()
+	r.remove(ctx)
+
+	release()
+	r.reports.wait()
+	sender.Wait()
+}
+
+// execute does everything up to the outcome.
+func (r *Runner) execute(ctx context.Context) (end ci.End) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.log.Error("a run panicked", "err", p, "stack", string(debug.Stack()))
+			end = ci.End{Outcome: ci.OutcomeError, Reason: panicReason(p)}
+			r.console.say("%s", end.Reason)
+		}
+		end.ScriptStarted = r.control.scriptStarted()
+	}()
+	timer := time.AfterFunc(time.Until(r.deadline), func() { r.control.ask(causeTimeout, "") })
+	defer timer.Stop()
+
+	if err := r.prepare(ctx); err != nil {
+		return r.unprepared(err)
+	}
+	if cause, why := r.control.asked(); cause != causeNone {
+		return r.cutShort(cause, why)
+	}
+	exit, err := r.script(ctx)
+	timer.Stop()
+	cause, why := r.control.scriptEnded()
+	switch {
+	case cause != causeNone:
+		end = r.cutShort(cause, why)
+	case err != nil:
+		return r.containerLost(err)
+	default:
+		end = exited(exit, r.work.Run.Spec)
+	}
+	if len(r.spec().Results) > 0 && err == nil && ctx.Err() == nil {
+		end = r.collect(ctx, end)
+	}
+	return end
+}
+
+// prepare has the driver make everything up to a container that waits for its
+// script. Its context ends early when somebody asks for the run's end.
+func (r *Runner) prepare(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer r.control.onAsk(cancel)()
+	lines := &lineWriter{console: r.console}
+	defer lines.flush()
+	box, err := r.cfg.Driver.Prepare(ctx, r.order(), lines)
+	if err != nil {
+		return err
+	}
+	r.box = box
+	return nil
+}
+
+// script runs the script and sees to it that it ends.
+func (r *Runner) script(ctx context.Context) (Exit, error) {
+	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the escort decides when waiting makes no more sense
+	defer cancel()
+	over := make(chan struct{})
+	var escort sync.WaitGroup
+	escort.Go(func() { r.escort(ctx, over, cancel) })
+	defer escort.Wait()
+	defer close(over)
+	return r.box.Run(runCtx, func() { r.started(ctx) }, r.console)
+}
+
+// started tells the backend that the script's process exists, without waiting for the answer.
+func (r *Runner) started(ctx context.Context) {
+	if r.control.start() {
+		r.report(ctx, "tell that the script has begun", func(ctx context.Context) error {
+			return r.cfg.Uplink.Started(ctx, r.claim)
+		})
+	}
+}
+
+// finish seals the console and ends the run, once everything that was reported before has arrived.
+func (r *Runner) finish(ctx context.Context, end ci.End) {
+	sealed, err := r.console.seal(ctx)
+	if err != nil {
+		r.log.Warn("the run is not ours any more; nothing more is reported", "err", err)
+		return
+	}
+	end.Console = sealed
+	end.Reason = brief(end.Reason)
+	r.report(ctx, "finish the run", func(ctx context.Context) error {
+		return r.cfg.Uplink.Finish(ctx, r.claim, end)
+	})
+	r.reports.wait()
+	r.log.Info("run ended", "outcome", end.Outcome, "reason", end.Reason)
+}
+
+// remove takes the container away. It has a context of its own: whatever
+// ended the run must not leave a container behind.
+func (r *Runner) remove(ctx context.Context) {
+	if r.box == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.RemoveTimeout)
+	defer cancel()
+	for wait := firstBackoff; ; wait = min(2*wait, lastBackoff) {
+		err := attempt(ctx, r.box.Remove)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			r.log.Error("the container could not be removed; the next sweep tries again", "err", err)
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// spec returns what the run is. A claim without one is a fault of the backend.
+func (r *Runner) spec() *ci.Spec {
+	if r.work.Run.Spec == nil {
+		return &ci.Spec{}
+	}
+	return r.work.Run.Spec
+}
+
+func panicReason(p any) string {
+	return fmt.Sprintf("The agent failed while it carried out the run (%v). This is a fault of the agent, its log has more; trigger the run again.", p)
+}

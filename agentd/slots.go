@@ -1,0 +1,116 @@
+package agentd
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"ci/agentd/runner"
+	"ci/pkg/ci"
+)
+
+// slot is one run in the agent's hands, from its claim until its container is removed.
+type slot struct {
+	claim ci.Claim
+	quota ci.Quota
+	run   *runner.Runner
+	// lease stops the run before the backend would give it up for lost.
+	lease *time.Timer
+}
+
+// start carries a claimed run out. claimed is when the claim was sent: the
+// lease is at least that old.
+func (a *Agent) start(ctx context.Context, work *ci.Work, claim ci.Claim, claimed time.Time) {
+	a.births.Lock()
+	defer a.births.Unlock()
+	r := runner.New(a.cfg.Runner, *work, claim)
+	s := &slot{claim: claim, quota: a.quotaOf(work), run: r}
+	s.lease = time.AfterFunc(time.Until(claimed.Add(a.selfKill())), func() {
+		a.log.Error("the lease could not be renewed in time; the run is killed", "run", claim.Run)
+		r.Stop()
+	})
+	a.mu.Lock()
+	a.slots[claim.Run] = s
+	if held := a.held(); held.CPUs > a.peak.CPUs {
+		a.peak = held
+	}
+	_, early := a.early[claim.Run]
+	delete(a.early, claim.Run)
+	a.mu.Unlock()
+	if early || !work.Run.AbortRequestedAt.IsZero() {
+		r.Abort("")
+	}
+	a.runs.Go(func() {
+		r.Run(ctx)
+		s.lease.Stop()
+		a.release(claim.Run)
+	})
+	a.changed()
+}
+
+// release gives a slot back.
+func (a *Agent) release(run int64) {
+	a.mu.Lock()
+	delete(a.slots, run)
+	a.mu.Unlock()
+	a.changed()
+}
+
+// quotaOf is what a run takes: its class's share, or what it asked for should the class be gone.
+func (a *Agent) quotaOf(work *ci.Work) ci.Quota {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, q := range a.classes {
+		if q.Name == work.Run.Class {
+			return q
+		}
+	}
+	q := ci.Quota{Name: work.Run.Class}
+	if spec := work.Run.Spec; spec != nil {
+		q.CPUs, q.Memory = spec.Resources.CPUs, spec.Resources.Memory
+	}
+	return q
+}
+
+// held sums up what the slots take. a.mu is held.
+func (a *Agent) held() ci.Quota {
+	var sum ci.Quota
+	for _, s := range a.slots {
+		sum.CPUs += s.quota.CPUs
+		sum.Memory += s.quota.Memory
+	}
+	return sum
+}
+
+// live returns the claims of the runs that have not ended, by run.
+func (a *Agent) live() []*slot {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	slots := make([]*slot, 0, len(a.slots))
+	for _, s := range a.slots {
+		if !s.run.Ended() {
+			slots = append(slots, s)
+		}
+	}
+	slices.SortFunc(slots, func(x, y *slot) int { return int(x.claim.Run - y.claim.Run) })
+	return slots
+}
+
+// occupied returns the ids of all runs that may have a container.
+func (a *Agent) occupied() []int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	ids := make([]int64, 0, len(a.slots))
+	for id := range a.slots {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// abortAll aborts whatever runs.
+func (a *Agent) abortAll(why string) {
+	for _, s := range a.live() {
+		s.run.Abort(why)
+	}
+}

@@ -1,0 +1,135 @@
+// Package checkout brings exactly one commit of one repository into an empty
+// folder. It is the first process of a container that has git and the run's
+// workspace, and nothing of the job: no image, environment or code of its
+// author's is in reach of the steps before the script.
+package checkout
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"ci/agentd/toolbox/pipe"
+)
+
+// Main reads its order from standard input, a pipe.Fetch, and answers on
+// standard output with pipe.Fetched: git's messages as they come, and the end.
+func Main() int {
+	var order pipe.Fetch
+	if err := pipe.ReadFrame(os.Stdin, &order, pipe.MaxDown); err != nil {
+		fmt.Fprintf(os.Stderr, "checkout got no order: %v\n", err)
+		return 1
+	}
+	answer := pipe.Fetched{Done: true}
+	tell := func(line string) { _ = pipe.WriteFrame(os.Stdout, pipe.Fetched{Print: line}, pipe.MaxUp) }
+	if err := Fetch(order, tell); err != nil {
+		answer.Failed = err.Error()
+		var final *finalError
+		answer.Final = errors.As(err, &final)
+	}
+	if err := pipe.WriteFrame(os.Stdout, answer, pipe.MaxUp); err != nil {
+		fmt.Fprintf(os.Stderr, "checkout can't answer: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// Fetch carries out an order and tells what git prints, a line each. Errors
+// are sentences with git's own last words.
+func Fetch(o pipe.Fetch, tell func(line string)) error {
+	g := &git{dir: o.Dir, url: o.URL, shown: display(o.URL), tell: tell}
+	if err := g.start(o.CommitSHA); err != nil {
+		return err
+	}
+	if err := g.fetch(o); err != nil {
+		return err
+	}
+	if err := g.run("check out "+o.CommitSHA, "checkout", "--quiet", "--force", "--detach", o.CommitSHA, "--"); err != nil {
+		return err
+	}
+	if o.Submodules {
+		if err := g.submodules(o); err != nil {
+			return err
+		}
+	}
+	head, err := g.output("rev-parse", "--verify", "HEAD^{commit}")
+	if err != nil {
+		return err
+	}
+	if got := strings.TrimSpace(head); got != o.CommitSHA {
+		return fmt.Errorf("the checkout is at %s and not at %s; the repository at %s is not to be trusted", got, o.CommitSHA, g.shown)
+	}
+	return g.tidy()
+}
+
+// start makes an empty repository. Its address is stored without a password.
+func (g *git) start(sha string) error {
+	hash := "sha1"
+	if len(sha) == 64 {
+		hash = "sha256"
+	}
+	if err := g.run("make a repository", "init", "--quiet", "--template=", "--object-format="+hash, "--initial-branch=none", "--", g.dir); err != nil {
+		return err
+	}
+	return g.run("store the repository's address", "config", "--", "remote.origin.url", g.shown)
+}
+
+// fetch gets the commit and depth-1 of its ancestors, or all of them. A
+// server may refuse to give out what no branch begins with; then everything
+// that it shows is fetched, and the commit has to be among it.
+func (g *git) fetch(o pipe.Fetch) error {
+	args := []string{"fetch", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance"}
+	if o.Depth > 0 {
+		args = append(args, fmt.Sprintf("--depth=%d", o.Depth))
+	}
+	what := fmt.Sprintf("fetch commit %s from %s", o.CommitSHA, g.shown)
+	err := g.run(what, append(args, "--", g.url, o.CommitSHA)...)
+	switch {
+	case err == nil:
+		return nil
+	case gone(err):
+		return &finalError{fmt.Errorf("commit %s is not in %s, or the server does not give it out: %w", o.CommitSHA, g.shown, err)}
+	case !refused(err):
+		return err
+	}
+	g.tell("The server gives out no single commits; fetching all branches.")
+	err = g.run(what, "fetch", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance", "--", g.url, "+refs/heads/*:refs/remotes/origin/*")
+	if err != nil {
+		return err
+	}
+	if _, err := g.output("cat-file", "-e", o.CommitSHA+"^{commit}"); err != nil {
+		return &finalError{fmt.Errorf("commit %s is on no branch of %s, and the server gives out nothing else", o.CommitSHA, g.shown)}
+	}
+	return nil
+}
+
+// submodules fetches what the commit's .gitmodules names. It was written by
+// whoever made the commit, so files of this container and programs are out of reach.
+func (g *git) submodules(o pipe.Fetch) error {
+	args := []string{"submodule", "update", "--init", "--recursive", "--force"}
+	if o.Depth > 0 {
+		args = append(args, fmt.Sprintf("--depth=%d", o.Depth))
+	}
+	return g.run("fetch the submodules", args...)
+}
+
+// tidy leaves nothing but the commit: no branch of the server's that a
+// fallback brought.
+func (g *git) tidy() error {
+	refs, err := g.output("for-each-ref", "--format=%(refname)")
+	if err != nil {
+		return err
+	}
+	for _, ref := range strings.Fields(refs) {
+		if err := g.run("remove "+ref, "update-ref", "-d", "--", ref); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finalError says that another attempt would fail as well.
+type finalError struct{ error }
+
+func (e *finalError) Unwrap() error { return e.error }

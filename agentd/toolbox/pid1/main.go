@@ -1,0 +1,182 @@
+// Package pid1 is the first process of a job's container: it waits for its
+// work on standard input, starts the script as the image's user, carries its
+// output, its end and its results to the agent, and outlives whatever the
+// script does to the processes around it.
+package pid1
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/hashicorp/yamux"
+	"golang.org/x/sys/unix"
+
+	"ci/agentd/toolbox/pipe"
+)
+
+// Main serves one agent on standard input and output and returns when the
+// agent lets go. Diagnostics go to standard error, which the agent keeps.
+func Main() int {
+	if err := guard(); err != nil {
+		fmt.Fprintf(os.Stderr, "init can't protect itself: %v\n", err)
+		return 1
+	}
+	family := newFamily()
+	defer family.close()
+	session, err := pipe.Server(stdio{})
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "init can't talk over its standard streams: %v\n", err)
+		return 1
+	}
+	s := &server{session: session, family: family}
+	err = s.serve()
+	family.killAll()
+	if err != nil && !session.IsClosed() {
+		fmt.Fprintf(os.Stderr, "init gave up: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// guard keeps the script from reading this process's memory and from using
+// its descriptors: what is not dumpable belongs to no user in /proc, and is
+// traced by nobody who lacks CAP_SYS_PTRACE.
+func guard() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return err
+	}
+	// A wider pipe saves turns between this process, the engine's shim and
+	// the engine. It is a favour, not a need.
+	_, _ = unix.FcntlInt(1, unix.F_SETPIPE_SZ, pipeSize)
+	return nil
+}
+
+// stdio is the attached connection.
+type stdio struct{}
+
+func (stdio) Read(b []byte) (int, error)  { return os.Stdin.Read(b) }
+func (stdio) Write(b []byte) (int, error) { return os.Stdout.Write(b) }
+func (stdio) Close() error                { return os.Stdin.Close() }
+
+var _ io.ReadWriteCloser = stdio{}
+
+// server is the conversation with the agent.
+type server struct {
+	session *yamux.Session
+	family  *family
+	control *yamux.Stream
+	console *yamux.Stream
+}
+
+// serve answers until the agent closes the connection.
+func (s *server) serve() error {
+	if err := s.open(); err != nil {
+		return err
+	}
+	if err := s.send(pipe.Event{Hello: &pipe.Hello{Version: pipe.Version}}); err != nil {
+		return err
+	}
+	var first pipe.Command
+	if err := pipe.ReadFrame(s.control, &first, pipe.MaxDown); err != nil {
+		return err
+	}
+	if first.Order == nil {
+		return fmt.Errorf("the first command is no work order")
+	}
+	script, err := s.begin(first.Order)
+	if err != nil {
+		return s.fail(err)
+	}
+	obeyed := make(chan error, 1)
+	go func() { obeyed <- s.obey(script) }()
+	if err := s.report(script); err != nil {
+		return err
+	}
+	if err := s.collectAll(first.Order.Workdir); err != nil {
+		return err
+	}
+	return <-obeyed
+}
+
+// open takes the two streams that the agent opens first.
+func (s *server) open() error {
+	for _, want := range []struct {
+		kind   pipe.Kind
+		stream **yamux.Stream
+	}{{pipe.Control, &s.control}, {pipe.Console, &s.console}} {
+		stream, kind, err := s.accept()
+		if err != nil {
+			return err
+		}
+		if kind != want.kind {
+			return fmt.Errorf("a %q stream came where %q was due", kind, want.kind)
+		}
+		*want.stream = stream
+	}
+	return nil
+}
+
+func (s *server) accept() (*yamux.Stream, pipe.Kind, error) {
+	stream, err := s.session.AcceptStream()
+	if err != nil {
+		return nil, "", err
+	}
+	var o pipe.Opening
+	if err := pipe.ReadFrame(stream, &o, pipe.MaxUp); err != nil {
+		return nil, "", err
+	}
+	return stream, o.Kind, nil
+}
+
+func (s *server) send(e pipe.Event) error { return pipe.WriteFrame(s.control, e, pipe.MaxUp) }
+
+// fail tells the agent why the script did not start, and stays until it has heard.
+func (s *server) fail(cause error) error {
+	if err := s.send(pipe.Event{Failed: cause.Error()}); err != nil {
+		return err
+	}
+	<-s.session.CloseChan()
+	return nil
+}
+
+// obey passes the agent's signals on until it closes the stream.
+func (s *server) obey(script *script) error {
+	for {
+		var c pipe.Command
+		if err := pipe.ReadFrame(s.control, &c, pipe.MaxDown); err != nil {
+			return err
+		}
+		switch c.Signal {
+		case "TERM":
+			s.family.signal(script.pid, unix.SIGTERM)
+		case "KILL":
+			s.family.killOnce()
+		}
+	}
+}
+
+// report tells of the script's beginning and end. Once the script has ended,
+// everything that it left running is killed, and what is in the pipe is sent.
+func (s *server) report(script *script) error {
+	if err := s.send(pipe.Event{Started: true}); err != nil {
+		return err
+	}
+	pumped := make(chan error, 1)
+	go func() { pumped <- pump(s.console, script.output) }()
+	status, ok := script.wait(s.session.CloseChan())
+	if !ok {
+		return io.EOF
+	}
+	if !s.family.killAll() {
+		script.cutOutput()
+		fmt.Fprintln(os.Stderr, "init: a process did not end although it was killed")
+	}
+	if err := <-pumped; err != nil {
+		return err
+	}
+	if err := s.console.Close(); err != nil {
+		return err
+	}
+	return s.send(pipe.Event{Exit: exitOf(status, oomKills() > 0)})
+}

@@ -1,0 +1,122 @@
+package pipe
+
+// Kind says what a stream is for.
+type Kind string
+
+// The kinds of streams. There is one Control and one Console stream, in that
+// order, and any number of Collect streams after the script's end.
+const (
+	Control Kind = "control" // Commands down, Events up
+	Console Kind = "console" // up: the script's output, as it wrote it, then EOF
+	Collect Kind = "collect" // one Collection down; a Packing up, the bytes in pieces, a Packed
+)
+
+// Opening is the first frame of every stream.
+type Opening struct {
+	Kind Kind `json:"kind"`
+}
+
+// Command is one message down the control stream. Exactly one field is set.
+type Command struct {
+	Order  *Order `json:"order,omitempty"`
+	Signal string `json:"signal,omitempty"` // TERM or KILL
+}
+
+// Order is all that init needs to start the script. It comes once.
+type Order struct {
+	Script string `json:"script"`
+	// Env is the whole environment but HOME, USER and LOGNAME, which init adds where they are missing.
+	Env []string `json:"env"`
+	// User is a name or uid, with or without ":" and a group; "" is root.
+	User string `json:"user"`
+	// Workdir is absolute. Init makes it where it is missing.
+	Workdir string `json:"workdir"`
+	// Own makes everything in Workdir the user's: it holds a checkout.
+	Own bool `json:"own,omitempty"`
+	// Shell is a path in the image; "" lets init look for one.
+	Shell string `json:"shell,omitempty"`
+	// Files are put back to what is said here before the script starts: they
+	// are shared with the runs that used the same network before.
+	Files []File `json:"files,omitempty"`
+}
+
+// File is a file's path and content.
+type File struct {
+	Path    string `json:"path"`
+	Content []byte `json:"content"`
+}
+
+// Event is one message up the control stream. Exactly one field is set.
+type Event struct {
+	Hello   *Hello `json:"hello,omitempty"`
+	Started bool   `json:"started,omitempty"` // the script's process exists
+	Exit    *Exit  `json:"exit,omitempty"`    // it ended, and all its output is sent
+	// Failed is a sentence: the script could not be started. Nothing follows.
+	Failed string `json:"failed,omitempty"`
+}
+
+// Hello is init's first message.
+type Hello struct {
+	Version int `json:"version"`
+}
+
+// Exit is how the script ended.
+type Exit struct {
+	Code   int    `json:"code"`             // 128+n after signal n
+	Signal string `json:"signal,omitempty"` // for example SIGTERM
+	OOM    bool   `json:"oom,omitempty"`    // the memory limit killed a process
+}
+
+// Collection asks for one result.
+type Collection struct {
+	Path     string `json:"path"` // a path or glob
+	MaxBytes int64  `json:"maxBytes"`
+	MaxFiles int    `json:"maxFiles"`
+	// Zip wants a zip even of a single file that a glob matches.
+	Zip bool `json:"zip,omitempty"`
+}
+
+// Packing is the answer to a Collection. Unless Missing is set, the bytes follow.
+type Packing struct {
+	// File is the base name of a single file that comes as it is; "" says that a zip comes.
+	File  string `json:"file,omitempty"`
+	Files int    `json:"files"`
+	// Missing says why nothing comes.
+	Missing  string `json:"missing,omitempty"`
+	TooLarge bool   `json:"tooLarge,omitempty"`
+	// Note says what was left out of what comes.
+	Note string `json:"note,omitempty"`
+}
+
+// Packed follows a result's bytes. A non-empty Failed says that they are not to be kept.
+type Packed struct {
+	Failed   string `json:"failed,omitempty"`
+	TooLarge bool   `json:"tooLarge,omitempty"`
+}
+
+// Where the toolbox is inside every container.
+const (
+	Folder = "/.ci"
+	Binary = Folder + "/ci-agent"
+)
+
+// Fetch is what a checkout container reads from its standard input, as one frame.
+type Fetch struct {
+	URL        string `json:"url"`
+	CommitSHA  string `json:"commitSha"`
+	Depth      int    `json:"depth"` // commits of history; 0 means all
+	Submodules bool   `json:"submodules,omitempty"`
+	Dir        string `json:"dir"` // an empty folder
+}
+
+// Fetched is its answer on standard output: any number of frames with Print,
+// and a last one with Done.
+type Fetched struct {
+	// Print is a line of git's, for the console.
+	Print string `json:"print,omitempty"`
+	Done  bool   `json:"done,omitempty"`
+	// Failed is a sentence; "" says that Dir holds the commit.
+	Failed string `json:"failed,omitempty"`
+	// Final says that another attempt can't succeed: there is no such commit.
+	Final bool `json:"final,omitempty"`
+}

@@ -1,0 +1,110 @@
+// Package auth says who calls (bearer tokens) and what they may do (roles). A
+// token is three base64url parts, abc.def.ghi, signed with Ed25519. The
+// signature proves that we made it; the database row, looked up by the token's
+// id, decides whether it still opens anything and what.
+package auth
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"ci/pkg/ci"
+)
+
+// TokenStore keeps what is recorded of tokens. The bearer itself is kept nowhere.
+type TokenStore interface {
+	// GetToken returns ci.CodeNotFound for an id that it does not have.
+	GetToken(ctx context.Context, id string) (*ci.Token, error)
+	// PutToken inserts a token. A living one of the same name is ci.CodeConflict.
+	PutToken(ctx context.Context, t *ci.Token) error
+}
+
+// Authority mints and verifies tokens. It is safe for many callers at once.
+type Authority struct {
+	tokens TokenStore
+	signer signer
+	now    func() time.Time
+	cache  *cache
+}
+
+// New returns an Authority that signs with key, and accepts what key or one of the
+// old keys has signed. All cids of a system share the keys.
+func New(tokens TokenStore, key ed25519.PrivateKey, now func() time.Time, old ...ed25519.PublicKey) (*Authority, error) {
+	if tokens == nil || now == nil || len(key) != ed25519.PrivateKeySize {
+		return nil, errors.New("auth.New needs a token store, an Ed25519 private key and a clock")
+	}
+	return &Authority{tokens: tokens, signer: newSigner(key, old), now: now, cache: newCache()}, nil
+}
+
+// Mint records t under a new id and returns its bearer, which nobody can make
+// again. It does not check who asks: that is May's part.
+func (a *Authority) Mint(ctx context.Context, t ci.Token) (string, ci.Token, error) {
+	now := a.now()
+	if err := t.Validate(now); err != nil {
+		return "", ci.Token{}, err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return "", ci.Token{}, ci.Errorf(ci.CodeInternal, "no randomness for a token's id: %w", err)
+	}
+	t.ID, t.CreatedAt, t.RevokedAt = id.String(), now.UTC().Truncate(time.Microsecond), time.Time{}
+	bearer, err := a.signer.sign(claimsOf(&t))
+	if err != nil {
+		return "", ci.Token{}, ci.Errorf(ci.CodeInternal, "the token could not be signed: %w", err)
+	}
+	if err := a.tokens.PutToken(ctx, &t); err != nil {
+		return "", ci.Token{}, err
+	}
+	return bearer, t, nil
+}
+
+// Verify returns whom bearer stands for. A token that was revoked, has
+// expired, or is gone from the database is refused at the latest trust after that.
+func (a *Authority) Verify(ctx context.Context, bearer string) (Principal, error) {
+	now := a.now()
+	c, err := a.claims(bearer)
+	if err != nil {
+		return Principal{}, err
+	}
+	if err := c.check(now); err != nil {
+		return Principal{}, err
+	}
+	t, err := a.cache.row(ctx, c.ID, now, a.tokens.GetToken)
+	if err != nil {
+		if ci.CodeOf(err) == ci.CodeNotFound {
+			return Principal{}, refused("is not known here")
+		}
+		return Principal{}, err
+	}
+	switch {
+	case !t.RevokedAt.IsZero():
+		return Principal{}, refused("was revoked")
+	case !t.ExpiresAt.IsZero() && now.After(t.ExpiresAt.Add(leeway)):
+		return Principal{}, refused("has expired")
+	case t.Role != c.Role:
+		return Principal{}, refused("is not what was recorded of it")
+	}
+	return Principal{TokenID: t.ID, Name: t.Name, Role: t.Role, Jobs: t.Jobs}, nil
+}
+
+// Forget makes the next Verify of a token look at the database at once.
+func (a *Authority) Forget(id string) { a.cache.forget(id) }
+
+func (a *Authority) claims(bearer string) (claims, error) {
+	if c, ok := a.cache.claims(bearer); ok {
+		return c, nil
+	}
+	c, err := a.signer.open(bearer)
+	if err == nil {
+		a.cache.keep(bearer, c)
+	}
+	return c, err
+}
+
+func refused(why string) error {
+	return ci.Errorf(ci.CodeUnauthorized, "the token %s; an administrator makes new ones with POST /tokens", why)
+}

@@ -1,0 +1,74 @@
+package auth
+
+import (
+	"slices"
+
+	"ci/pkg/ci"
+)
+
+// Action is something that a caller may or may not do.
+type Action string
+
+// The actions. The wire's methods name them in their (ci.v1.access) option.
+const (
+	JobRead     Action = "job.read"
+	JobWrite    Action = "job.write"
+	RunRead     Action = "run.read"
+	RunTrigger  Action = "run.trigger"
+	RunAbort    Action = "run.abort"
+	EventRead   Action = "event.read"
+	AgentRead   Action = "agent.read"
+	AgentDrain  Action = "agent.drain"
+	AgentWork   Action = "agent.work"
+	QueueRead   Action = "queue.read"
+	ConfigRead  Action = "config.read"
+	ConfigWrite Action = "config.write"
+	TokenManage Action = "token.manage"
+	MetricsRead Action = "metrics.read"
+)
+
+// Rule is one row of the table action × role.
+type Rule struct {
+	Action Action
+	Roles  []ci.Role
+	// OfJob says that the action is on one job, which limited tokens may not even know of.
+	OfJob bool
+}
+
+// Rules is the whole policy.
+var Rules = []Rule{
+	{JobRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead, ci.RoleRun}, true},
+	{JobWrite, []ci.Role{ci.RoleAdmin, ci.RoleMaintain}, true},
+	{RunRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead, ci.RoleRun}, true},
+	{RunTrigger, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRun}, true},
+	{RunAbort, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger}, true},
+	{EventRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, true},
+	{AgentRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
+	{AgentDrain, []ci.Role{ci.RoleAdmin}, false},
+	{AgentWork, []ci.Role{ci.RoleAdmin, ci.RoleAgent}, false},
+	{QueueRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
+	{ConfigRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
+	{ConfigWrite, []ci.Role{ci.RoleAdmin}, false},
+	{TokenManage, []ci.Role{ci.RoleAdmin}, false},
+	{MetricsRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
+}
+
+// May answers who may do what; nil means yes. job is the job that the action
+// is on, "" for a list or an action on no job. A job that a limited token may
+// not know of is ci.CodeNotFound, in the words of one that is not there; a
+// role that lacks the action is ci.CodeForbidden. An action that is not in
+// the table is refused to everyone.
+func May(p Principal, a Action, job string) error {
+	i := slices.IndexFunc(Rules, func(r Rule) bool { return r.Action == a })
+	if i < 0 {
+		return ci.Errorf(ci.CodeForbidden, "nobody may %q: the action is not in the table of rights", a)
+	}
+	rule := Rules[i]
+	if rule.OfJob && job != "" && !p.Sees(job) {
+		return ci.Errorf(ci.CodeNotFound, "there is no job %s", job)
+	}
+	if !slices.Contains(rule.Roles, p.Role) {
+		return ci.Errorf(ci.CodeForbidden, "the token %s has the role %s, which may not do this (%s); the roles that may are %v", p.Name, p.Role, a, rule.Roles)
+	}
+	return nil
+}

@@ -1,0 +1,124 @@
+// Package queuetest is what every queue and bus must do. Each driver runs it
+// against real servers.
+package queuetest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ci/backend/queue"
+	"ci/pkg/ci"
+)
+
+// System is one queue server of its own and a client of it.
+type System struct {
+	Queue queue.Queue
+	Bus   queue.Bus
+	// AckWait is how long a message may be in hand. A second or so keeps the tests short.
+	AckWait time.Duration
+	// Restart stops the server and starts it again, with an empty store if wipe
+	// is set. It may replace Queue and Bus; clients that stay have to recover.
+	Restart func(t *testing.T, wipe bool)
+	// Poison puts a message that names no run into a lane.
+	Poison func(t *testing.T, lane ci.Lane)
+}
+
+// bound is longer than anything takes that works.
+const bound = 20 * time.Second
+
+var (
+	normal = ci.Lane{Class: "small", Priority: ci.PriorityNormal}
+	urgent = ci.Lane{Class: "small", Priority: ci.PriorityUrgent}
+	large  = ci.Lane{Class: "large", Priority: ci.PriorityNormal}
+)
+
+// Run runs the suite. start returns a fresh system and cleans up after t.
+func Run(t *testing.T, start func(t *testing.T) *System) {
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, *System)
+	}{
+		{"a lane keeps its order", order},
+		{"lanes are read in the order of preference", preference},
+		{"a pull sees its lanes alone", otherLanes},
+		{"classes appear at any time", newClasses},
+		{"a wrong lane is refused", wrongLane},
+		{"each message goes to one puller", onePuller},
+		{"a waiting run is not doubled", dedupWaiting},
+		{"a run in hand is not doubled", dedupInHand},
+		{"fifty times the same is once", fiftyTimes},
+		{"an acknowledged run can be queued again", againAfterAck},
+		{"a message comes back after its delay", nakDelay},
+		{"a message that is given back comes at once", nakNow},
+		{"a message in hand for too long comes back", ackWait},
+		{"a thousand at once", thousand},
+		{"depth counts what waits", depth},
+		{"a pull is woken", woken},
+		{"pull ends with its context", pullCancelled},
+		{"pull ends with Close", pullClosed},
+		{"a poison message is thrown away", poison},
+		{"a restart keeps messages", restart},
+		{"a wiped store is begun anew", wipe},
+		{"topics and wildcards", topics},
+		{"a wrong topic is refused", wrongTopics},
+		{"messages of a topic stay in order", busOrder},
+		{"cancel ends a subscription", busCancel},
+		{"a stalled subscriber holds up nobody", stalled},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.test(t, start(t))
+		})
+	}
+}
+
+func within(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// publish keeps trying while the server is away.
+func publish(t *testing.T, s *System, lane ci.Lane, runs ...int64) {
+	t.Helper()
+	ms := make([]queue.Message, 0, len(runs))
+	for _, r := range runs {
+		ms = append(ms, queue.Message{Run: r, Lane: lane})
+	}
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		err := s.Queue.Publish(within(t, bound), ms)
+		if err != nil {
+			require.Equal(c, ci.CodeUnavailable, ci.CodeOf(err), "%v", err)
+		}
+		require.NoError(c, err)
+	}, bound, 20*time.Millisecond)
+}
+
+// pull takes one message, which it leaves in hand.
+func pull(t *testing.T, s *System, lanes ...ci.Lane) ci.Delivery {
+	t.Helper()
+	d, err := s.Queue.Pull(within(t, bound), lanes)
+	require.NoError(t, err)
+	return d
+}
+
+// take pulls one message and acknowledges it.
+func take(t *testing.T, s *System, lanes ...ci.Lane) int64 {
+	t.Helper()
+	d := pull(t, s, lanes...)
+	require.NoError(t, d.Ack(within(t, bound)))
+	return d.Run
+}
+
+// empty wants nothing to come for a while.
+func empty(t *testing.T, s *System, d time.Duration, lanes ...ci.Lane) {
+	t.Helper()
+	got, err := s.Queue.Pull(within(t, d), lanes)
+	require.Error(t, err, "run %d came, and nothing should have", got.Run)
+	require.True(t, errors.Is(err, context.DeadlineExceeded), "%v", err)
+}

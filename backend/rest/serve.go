@@ -1,0 +1,85 @@
+package rest
+
+import (
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// ServeHTTP takes a request through everything that all have in common. The
+// order matters: nothing about a path is told to a caller without a token,
+// and nothing is asked of the database for one that was sent to another host.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	begun := time.Now()
+	id := requestID(r)
+	rec := &recorder{ResponseWriter: w}
+	r = r.WithContext(withRequestID(r.Context(), id))
+	h := rec.Header()
+	h.Set("X-Request-Id", id)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+
+	m := s.routes.match(r)
+	defer func() {
+		if v := recover(); v != nil {
+			s.panicked(rec, r, v)
+		}
+		s.observe(rec, r, m, begun)
+	}()
+	if err := s.serve(rec, r, m); err != nil {
+		s.fail(rec, r, err)
+	}
+}
+
+func (s *server) serve(w *recorder, r *http.Request, m match) error {
+	public := m.route != nil && m.route.Public
+	if !public {
+		if err := s.checkHost(r); err != nil {
+			return err
+		}
+		var err error
+		if r, err = s.authenticate(w, r, m); err != nil {
+			return err
+		}
+	}
+	if m.route == nil {
+		return m.missing(w, r)
+	}
+	leave, err := s.enter(w, r, m)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return m.route.serve(w, r, m.vars)
+}
+
+// panicked logs a bug and tells the caller nothing of it but the request's id.
+func (s *server) panicked(w *recorder, r *http.Request, v any) {
+	if v == http.ErrAbortHandler {
+		panic(v)
+	}
+	s.Log.Error("request panicked", "request", requestIDOf(r), "method", r.Method, "path", r.URL.Path,
+		"err", fmt.Sprint(v), "stack", string(debug.Stack()))
+	if w.status != 0 {
+		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
+	}
+	s.fail(w, r, errBug)
+}
+
+func (s *server) observe(w *recorder, r *http.Request, m match, begun time.Time) {
+	o := Observation{Method: r.Method, Status: w.status, Duration: time.Since(begun), Held: w.held}
+	if m.route != nil {
+		o.Route = m.route.Pattern
+	}
+	if o.Status == 0 {
+		o.Status = http.StatusOK
+	}
+	s.Observe(o)
+	s.Log.Debug("request", "request", requestIDOf(r), "method", r.Method, "path", r.URL.Path,
+		"status", o.Status, "bytes", w.bytes, "duration", o.Duration, "peer", r.RemoteAddr)
+}
+
+// isConnect says whether a request is for the RPC services, which have errors of their own shape.
+func isConnect(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/ci.v1.") }

@@ -1,0 +1,549 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http/httptest"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"ci/backend/auth"
+	"ci/pkg/ci"
+)
+
+// world is everything behind the API, in memory. It keeps the contracts of the
+// store, the engine, the bus, the console and the blobs, and no others.
+type world struct {
+	mu      sync.Mutex
+	jobs    map[string]ci.Job
+	runs    []ci.Run
+	keys    map[string]int64 // job + Idempotency-Key → run
+	results map[int64][]ci.Result
+	blobs   map[string][]byte
+	console map[int64][]byte
+	events  []ci.Event
+	agents  map[string]ci.Agent
+	drains  map[string]ci.Drain
+	tokens  map[string]ci.Token
+	config  ci.Config
+	subs    map[int]sub
+	nextSub int
+	fail    error // what the store answers with, when set
+}
+
+type sub struct {
+	topic string
+	fn    func(string, []byte)
+}
+
+func newWorld() *world {
+	return &world{
+		jobs: map[string]ci.Job{}, keys: map[string]int64{}, results: map[int64][]ci.Result{}, blobs: map[string][]byte{},
+		console: map[int64][]byte{}, agents: map[string]ci.Agent{}, drains: map[string]ci.Drain{}, tokens: map[string]ci.Token{},
+		config: ci.DefaultConfig(), subs: map[int]sub{},
+	}
+}
+
+// site is a server over a world, and a token for each role.
+type site struct {
+	*world
+	t      testing.TB
+	server *httptest.Server
+	auth   *auth.Authority
+	bearer map[ci.Role]string
+	log    *bytes.Buffer
+}
+
+func newSite(t testing.TB, change ...func(*Config)) *site {
+	t.Helper()
+	w := newWorld()
+	_, key, err := ed25519.GenerateKey(nil)
+	require.NoError(t, err)
+	a, err := auth.New(w, key, w.Now)
+	require.NoError(t, err)
+	s := &site{world: w, t: t, auth: a, bearer: map[ci.Role]string{}, log: new(bytes.Buffer)}
+	c := Config{
+		Engine: w, Store: w, Bus: w, Auth: a, Console: w, Blobs: w,
+		ResultKey: func(run int64, name string) string { return fmt.Sprintf("runs/%d/results/%s", run, name) },
+		CheckSpec: checkSpec, CheckURL: checkURL, Schema: []byte(`{"type":"object"}`),
+		Log: slog.New(slog.NewTextHandler(&lockedWriter{w: s.log}, nil)), Stall: 2 * time.Second,
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	h, err := New(c)
+	require.NoError(t, err)
+	s.server = httptest.NewServer(h)
+	t.Cleanup(s.server.Close)
+	for _, role := range ci.Roles {
+		s.bearer[role] = s.mint(ci.Token{Name: string(role), Role: role})
+	}
+	return s
+}
+
+func (s *site) mint(t ci.Token) string {
+	s.t.Helper()
+	bearer, _, err := s.auth.Mint(context.Background(), t)
+	require.NoError(s.t, err)
+	return bearer
+}
+
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
+}
+
+func checkSpec(doc []byte) (*ci.Spec, error) {
+	if !bytes.Contains(doc, []byte(`"script"`)) {
+		return nil, &ci.Error{Code: ci.CodeInvalid, Message: "the job file is not valid", Fields: []ci.Field{{Path: "freestyle.script", Message: "is missing"}}}
+	}
+	return &ci.Spec{Script: "true", Resources: ci.Resources{CPUs: 1, Memory: 1 << 20}}, nil
+}
+
+func checkURL(_ context.Context, url string) error {
+	if strings.HasPrefix(url, "http://") {
+		return &ci.Error{Code: ci.CodeInvalid, Message: "the job is not valid", Fields: []ci.Field{{Path: "git.url", Message: "http:// is not allowed"}}}
+	}
+	return nil
+}
+
+// The clock.
+
+func (w *world) Now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+// Jobs.
+
+func (w *world) GetJob(_ context.Context, name string) (*ci.Job, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	j, ok := w.jobs[name]
+	if !ok || w.fail != nil {
+		return nil, w.or(ci.Errorf(ci.CodeNotFound, "there is no job %s", name))
+	}
+	return &j, nil
+}
+
+func (w *world) or(err error) error {
+	if w.fail != nil {
+		return w.fail
+	}
+	return err
+}
+
+func (w *world) ListJobs(_ context.Context, after string, limit int, only []string) ([]ci.Job, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []ci.Job
+	for _, name := range slices.Sorted(maps.Keys(w.jobs)) {
+		if name > after && (only == nil || slices.Contains(only, name)) && len(out) < limit {
+			out = append(out, w.jobs[name])
+		}
+	}
+	return out, nil
+}
+
+func (w *world) PutJob(_ context.Context, j *ci.Job, ifVersion int64) (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	old, ok := w.jobs[j.Name]
+	if ifVersion > 0 && old.Version != ifVersion || ifVersion < 0 && ok {
+		return false, ci.Errorf(ci.CodeStale, "job %s is at version %d", j.Name, old.Version)
+	}
+	j.Version, j.CreatedAt, j.UpdatedAt = old.Version+1, w.Now(), w.Now()
+	if ok {
+		j.CreatedAt = old.CreatedAt
+	}
+	w.jobs[j.Name] = *j
+	return !ok, nil
+}
+
+func (w *world) DeleteJob(_ context.Context, name string, ifVersion int64) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if old, ok := w.jobs[name]; !ok {
+		return ci.Errorf(ci.CodeNotFound, "there is no job %s", name)
+	} else if ifVersion > 0 && old.Version != ifVersion {
+		return ci.Errorf(ci.CodeStale, "job %s is at version %d", name, old.Version)
+	}
+	delete(w.jobs, name)
+	return nil
+}
+
+// Runs.
+
+func (w *world) Trigger(ctx context.Context, t ci.Trigger) (*ci.Run, bool, error) {
+	if err := t.Validate(); err != nil {
+		return nil, false, err
+	}
+	job, err := w.GetJob(ctx, t.Job)
+	if err != nil {
+		return nil, false, err
+	}
+	values, err := job.Values(t.Parameters)
+	if err != nil {
+		return nil, false, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if id, ok := w.keys[t.Job+"\x00"+t.IdempotencyKey]; ok && t.IdempotencyKey != "" {
+		r := w.runs[id-1]
+		if r.CommitSHA != t.CommitSHA || r.BranchName != t.BranchName {
+			return nil, false, ci.Errorf(ci.CodeMismatch, "Idempotency-Key %q was used for another request", t.IdempotencyKey)
+		}
+		return &r, true, nil
+	}
+	r := ci.Run{
+		ID: int64(len(w.runs) + 1), Job: t.Job, JobVersion: job.Version, Status: ci.StatusInProgress, Phase: ci.PhaseQueued,
+		CommitSHA: t.CommitSHA, BranchName: t.BranchName, Parameters: values, Priority: ci.PriorityNormal, TriggeredBy: t.By,
+		Git: job.Git, Class: "small", Times: ci.Times{Triggered: w.Now(), Queued: w.Now()},
+	}
+	w.runs = append(w.runs, r)
+	w.keys[t.Job+"\x00"+t.IdempotencyKey] = r.ID
+	w.addEvent(ci.EventRunTriggered, &r)
+	return &r, false, nil
+}
+
+// addEvent needs the lock.
+func (w *world) addEvent(t ci.EventType, r *ci.Run) {
+	w.events = append(w.events, ci.Event{
+		Seq: int64(len(w.events) + 1), Type: t, Run: r.ID, Job: r.Job, Phase: r.Phase, Outcome: r.Outcome, At: w.Now(),
+	})
+}
+
+func (w *world) TriggerBatch(ctx context.Context, ts []ci.Trigger) ([]ci.Run, error) {
+	var out []ci.Run
+	for _, t := range ts {
+		r, _, err := w.Trigger(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, *r)
+	}
+	return out, nil
+}
+
+func (w *world) Abort(ctx context.Context, job string, id int64, _ string) (*ci.Run, error) {
+	r, err := w.GetRun(ctx, job, id)
+	if err != nil {
+		return nil, err
+	}
+	if r.Done() {
+		return nil, ci.Errorf(ci.CodeConflict, "run %d is done (%s)", id, r.Outcome)
+	}
+	w.change(id, func(r *ci.Run) { r.AbortRequestedAt = w.Now() })
+	return w.GetRun(ctx, job, id)
+}
+
+func (w *world) Wait(ctx context.Context, job string, id int64, until ci.Until, d time.Duration) (*ci.Run, error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	for {
+		r, err := w.GetRun(context.WithoutCancel(ctx), job, id)
+		if err != nil || r.Reached(until) || ctx.Err() != nil {
+			return r, err
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (w *world) Explain(ctx context.Context, job string, id int64) (*ci.QueueReport, error) {
+	r, err := w.GetRun(ctx, job, id)
+	if err != nil {
+		return nil, err
+	}
+	return &ci.QueueReport{Run: r.ID, Phase: r.Phase, Class: r.Class, Priority: r.Priority, Reason: "it is next"}, nil
+}
+
+func (w *world) GetRun(_ context.Context, job string, id int64) (*ci.Run, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fail != nil {
+		return nil, w.fail
+	}
+	if id < 1 || id > int64(len(w.runs)) || w.runs[id-1].Job != job {
+		return nil, ci.Errorf(ci.CodeNotFound, "there is no run %d of job %s", id, job)
+	}
+	r := w.runs[id-1]
+	return &r, nil
+}
+
+func (w *world) ListRuns(_ context.Context, f ci.RunFilter, limit int) ([]ci.Run, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []ci.Run
+	for _, r := range slices.Backward(w.runs) {
+		if (f.Job == "" || r.Job == f.Job) && (f.Status == "" || r.Status == f.Status) && (f.Before == 0 || r.ID < f.Before) &&
+			(f.BranchName == "" || r.BranchName == f.BranchName) && (f.Jobs == nil || slices.Contains(f.Jobs, r.Job)) && len(out) < limit {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// change changes a run and tells those who wait.
+func (w *world) change(id int64, f func(*ci.Run)) {
+	w.mu.Lock()
+	f(&w.runs[id-1])
+	w.mu.Unlock()
+	_ = w.Publish(context.Background(), fmt.Sprintf("run.%d", id), nil)
+}
+
+// finish ends a run as succeeded and seals its console.
+func (w *world) finish(id int64) {
+	w.mu.Lock()
+	r := &w.runs[id-1]
+	sum := sha256.Sum256(w.console[id])
+	code := 0
+	r.Status, r.Phase, r.Outcome, r.Reason, r.ExitCode = ci.StatusDone, ci.PhaseCollecting, ci.OutcomeSucceeded, "The script exited 0.", &code
+	r.Console = ci.Console{Bytes: int64(len(w.console[id])), SHA256: hex.EncodeToString(sum[:])}
+	r.ScriptStarted, r.Times.Done = true, w.Now()
+	w.addEvent(ci.EventRunDone, r)
+	w.mu.Unlock()
+	_ = w.Publish(context.Background(), fmt.Sprintf("run.%d", id), nil)
+	_ = w.Publish(context.Background(), "events", nil)
+}
+
+func (w *world) QueueDepths(context.Context) ([]ci.QueueDepth, error) {
+	return []ci.QueueDepth{{Lane: ci.Lane{Class: "small", Priority: ci.PriorityNormal}, Queued: 2}}, nil
+}
+
+// Results, consoles.
+
+func (w *world) ListResults(_ context.Context, run int64) ([]ci.Result, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.results[run]), nil
+}
+
+func (w *world) GetResult(_ context.Context, run int64, name string) (*ci.Result, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.results[run] {
+		if r.Name == name {
+			return &r, nil
+		}
+	}
+	return nil, ci.Errorf(ci.CodeNotFound, "run %d has no result %s", run, name)
+}
+
+func (w *world) JobResults(_ context.Context, job string, _ int) ([]string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var names []string
+	for id, rs := range w.results {
+		for _, r := range rs {
+			if w.runs[id-1].Job == job && !slices.Contains(names, r.Name) {
+				names = append(names, r.Name)
+			}
+		}
+	}
+	sort.Strings(names)
+	return names, nil
+}
+
+func (w *world) putResult(run int64, name, filename, contentType string, data []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	sum := sha256.Sum256(data)
+	w.results[run] = append(w.results[run], ci.Result{
+		Run: run, Name: name, ContentType: contentType, Size: int64(len(data)), SHA256: hex.EncodeToString(sum[:]),
+		Filename: filename, Files: 1, CreatedAt: w.Now(),
+	})
+	w.blobs[fmt.Sprintf("runs/%d/results/%s", run, name)] = data
+}
+
+func (w *world) Get(_ context.Context, key string, offset, length int64) (io.ReadCloser, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b, ok := w.blobs[key]
+	if !ok {
+		return nil, ci.Errorf(ci.CodeNotFound, "there is no object %s", key)
+	}
+	b = b[offset:]
+	if length >= 0 {
+		b = b[:min(length, int64(len(b)))]
+	}
+	return io.NopCloser(bytes.NewReader(b)), nil
+}
+
+func (w *world) say(run int64, text string) {
+	w.mu.Lock()
+	w.console[run] = append(w.console[run], text...)
+	end := len(w.console[run])
+	w.mu.Unlock()
+	_ = w.Publish(context.Background(), fmt.Sprintf("console.%d", run), fmt.Append(nil, end))
+}
+
+func (w *world) Reader(_ context.Context, run, from, to int64) (io.ReadCloser, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b := w.console[run]
+	if to < 0 || to > int64(len(b)) {
+		to = int64(len(b))
+	}
+	return io.NopCloser(bytes.NewReader(b[min(from, to):to])), nil
+}
+
+func (w *world) End(_ context.Context, run int64) (int64, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return int64(len(w.console[run])), nil
+}
+
+// Events and the bus.
+
+func (w *world) Events(_ context.Context, after int64, limit int, job string, jobs []string) ([]ci.Event, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []ci.Event
+	for _, e := range w.events {
+		if e.Seq > after && (job == "" || e.Job == job) && (jobs == nil || slices.Contains(jobs, e.Job)) && len(out) < limit {
+			out = append(out, e)
+		}
+	}
+	return out, nil
+}
+
+func (w *world) LastEvent(context.Context) (int64, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return int64(len(w.events)), nil
+}
+
+func (w *world) Publish(_ context.Context, topic string, data []byte) error {
+	w.mu.Lock()
+	var fns []func(string, []byte)
+	for _, s := range w.subs {
+		if s.topic == topic {
+			fns = append(fns, s.fn)
+		}
+	}
+	w.mu.Unlock()
+	for _, fn := range fns {
+		fn(topic, data)
+	}
+	return nil
+}
+
+func (w *world) Subscribe(topic string, fn func(string, []byte)) (func(), error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	id := w.nextSub
+	w.nextSub++
+	w.subs[id] = sub{topic, fn}
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.subs, id)
+	}, nil
+}
+
+// Agents, configuration, tokens.
+
+func (w *world) ListAgents(context.Context) ([]ci.Agent, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Collect(maps.Values(w.agents)), nil
+}
+
+func (w *world) GetAgent(_ context.Context, id string) (*ci.Agent, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	a, ok := w.agents[id]
+	if !ok {
+		return nil, ci.Errorf(ci.CodeNotFound, "there is no agent %s", id)
+	}
+	return &a, nil
+}
+
+func (w *world) SetDrain(_ context.Context, agent string, d *ci.Drain) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if d == nil {
+		delete(w.drains, agent)
+		return nil
+	}
+	w.drains[agent] = *d
+	return nil
+}
+
+func (w *world) GetConfig(context.Context) (*ci.Config, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.config
+	return &c, w.fail
+}
+
+func (w *world) PutConfig(_ context.Context, c *ci.Config, ifVersion int64) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if ifVersion != 0 && ifVersion != w.config.Version {
+		return ci.Errorf(ci.CodeStale, "the configuration is at version %d", w.config.Version)
+	}
+	c.Version = w.config.Version + 1
+	w.config = *c
+	return nil
+}
+
+func (w *world) GetToken(_ context.Context, id string) (*ci.Token, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t, ok := w.tokens[id]
+	if !ok {
+		return nil, ci.Errorf(ci.CodeNotFound, "there is no token %s", id)
+	}
+	return &t, nil
+}
+
+func (w *world) PutToken(_ context.Context, t *ci.Token) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tokens[t.ID] = *t
+	return nil
+}
+
+func (w *world) ListTokens(_ context.Context, after string, limit int) ([]ci.Token, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []ci.Token
+	for _, id := range slices.Sorted(maps.Keys(w.tokens)) {
+		if id > after && len(out) < limit {
+			out = append(out, w.tokens[id])
+		}
+	}
+	return out, nil
+}
+
+func (w *world) RevokeToken(_ context.Context, id string, at time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t, ok := w.tokens[id]
+	if !ok {
+		return ci.Errorf(ci.CodeNotFound, "there is no token %s", id)
+	}
+	t.RevokedAt = at
+	w.tokens[id] = t
+	return nil
+}

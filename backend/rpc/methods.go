@@ -1,0 +1,156 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"ci/backend/auth"
+	"ci/pkg/api/gen/ci/v1"
+)
+
+// Method is one method of the wire, ready to be called in process.
+type Method struct {
+	// Procedure is its Connect path, "/ci.v1.RunService/GetRun".
+	Procedure  string
+	Descriptor protoreflect.MethodDescriptor
+	// Action is what a caller must be allowed to do.
+	Action auth.Action
+	// Status is the HTTP status of a success; 0 is the usual one.
+	Status int
+	// New makes an empty request.
+	New func() proto.Message
+	// call is nil for streams.
+	call func(context.Context, proto.Message) (proto.Message, error)
+	// job is the request's field that names the job it is about; nil if none does.
+	job protoreflect.FieldDescriptor
+}
+
+// Call checks the caller's rights and calls the method. Streams can't be called.
+func (m *Method) Call(ctx context.Context, req proto.Message) (proto.Message, error) {
+	if err := m.Authorize(ctx, req); err != nil {
+		return nil, err
+	}
+	return m.call(ctx, req)
+}
+
+// Authorize says whether the caller may send req.
+func (m *Method) Authorize(ctx context.Context, req proto.Message) error {
+	p, _ := auth.FromContext(ctx)
+	job := ""
+	if m.job != nil {
+		job = req.ProtoReflect().Get(m.job).String()
+	}
+	return auth.May(p, m.Action, job)
+}
+
+// Stream says whether the method answers with a stream.
+func (m *Method) Stream() bool { return m.Descriptor.IsStreamingServer() }
+
+// Methods returns every method by its procedure.
+func (s *Services) Methods() map[string]*Method { return s.methods }
+
+// files are the files whose services make up the API.
+func files() []protoreflect.FileDescriptor {
+	return []protoreflect.FileDescriptor{
+		civ1.File_ci_v1_job_service_proto,
+		civ1.File_ci_v1_run_service_proto,
+		civ1.File_ci_v1_agent_service_proto,
+		civ1.File_ci_v1_config_service_proto,
+		civ1.File_ci_v1_token_service_proto,
+		civ1.File_ci_v1_event_service_proto,
+	}
+}
+
+// table joins the descriptors with the functions. A method without a function,
+// or without a right that guards it, is an error at start-up.
+func (s *Services) table() (map[string]*Method, error) {
+	funcs := s.funcs()
+	table := map[string]*Method{}
+	for _, f := range files() {
+		for i := range f.Services().Len() {
+			svc := f.Services().Get(i)
+			for k := range svc.Methods().Len() {
+				m := newMethod(svc.Methods().Get(k))
+				fn, ok := funcs[string(m.Descriptor.Name())]
+				if !ok || m.Action == "" {
+					return nil, fmt.Errorf("rpc: %s has no function, or no access option", m.Procedure)
+				}
+				m.New, m.call = fn.new, fn.call
+				table[m.Procedure] = m
+			}
+		}
+	}
+	return table, nil
+}
+
+func newMethod(md protoreflect.MethodDescriptor) *Method {
+	access, _ := proto.GetExtension(md.Options(), civ1.E_Access).(*civ1.Access)
+	m := &Method{
+		Procedure:  fmt.Sprintf("/%s/%s", md.Parent().FullName(), md.Name()),
+		Descriptor: md,
+		Action:     auth.Action(access.GetAction()),
+		Status:     int(access.GetStatus()),
+	}
+	fields := md.Input().Fields()
+	if m.job = fields.ByName("name"); m.job == nil {
+		m.job = fields.ByName("job")
+	}
+	return m
+}
+
+type function struct {
+	new  func() proto.Message
+	call func(context.Context, proto.Message) (proto.Message, error)
+}
+
+// unary makes a function of a method's typed Go function.
+func unary[In, Out any, PIn interface {
+	*In
+	proto.Message
+}, POut interface {
+	*Out
+	proto.Message
+}](fn func(context.Context, *In) (*Out, error)) function {
+	return function{
+		new: func() proto.Message { return PIn(new(In)) },
+		call: func(ctx context.Context, req proto.Message) (proto.Message, error) {
+			out, err := fn(ctx, (*In)(req.(PIn)))
+			if err != nil {
+				return nil, err // not a typed nil
+			}
+			return POut(out), nil
+		},
+	}
+}
+
+// funcs lists the functions by their method's name, which is unique over all services.
+func (s *Services) funcs() map[string]function {
+	return map[string]function{
+		"PutJob":         unary(s.PutJob),
+		"GetJob":         unary(s.GetJob),
+		"ListJobs":       unary(s.ListJobs),
+		"DeleteJob":      unary(s.DeleteJob),
+		"ListJobResults": unary(s.ListJobResults),
+		"TriggerRun":     unary(s.TriggerRun),
+		"TriggerRuns":    unary(s.TriggerRuns),
+		"GetRun":         unary(s.GetRun),
+		"ListJobRuns":    unary(s.ListJobRuns),
+		"ListRuns":       unary(s.ListRuns),
+		"AbortRun":       unary(s.AbortRun),
+		"ExplainRun":     unary(s.ExplainRun),
+		"ListResults":    unary(s.ListResults),
+		"ListAgents":     unary(s.ListAgents),
+		"DrainAgent":     unary(s.DrainAgent),
+		"UndrainAgent":   unary(s.UndrainAgent),
+		"ListQueues":     unary(s.ListQueues),
+		"GetConfig":      unary(s.GetConfig),
+		"PutConfig":      unary(s.PutConfig),
+		"CreateToken":    unary(s.CreateToken),
+		"ListTokens":     unary(s.ListTokens),
+		"RevokeToken":    unary(s.RevokeToken),
+		"WatchEvents":    {new: func() proto.Message { return new(civ1.WatchEventsRequest) }},
+	}
+}

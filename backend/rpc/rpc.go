@@ -1,0 +1,98 @@
+// Package rpc is the one implementation of the API: every method of the
+// wire's services unpacks its message, calls the rooms that know, and packs
+// the answer. Connect, gRPC and gRPC-Web reach the methods through Mount, REST
+// through Methods.
+package rpc
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"ci/pkg/ci"
+)
+
+// Engine moves runs; backend/engine is one.
+type Engine interface {
+	Trigger(ctx context.Context, t ci.Trigger) (run *ci.Run, replayed bool, err error)
+	TriggerBatch(ctx context.Context, ts []ci.Trigger) ([]ci.Run, error)
+	// Abort asks for a run's end in the name of a token.
+	Abort(ctx context.Context, job string, id int64, by string) (*ci.Run, error)
+	Wait(ctx context.Context, job string, id int64, until ci.Until, d time.Duration) (*ci.Run, error)
+	Explain(ctx context.Context, job string, id int64) (*ci.QueueReport, error)
+}
+
+// Store is what the API reads and writes by itself. FromStore makes one of
+// backend/store; each writing method is one transaction.
+type Store interface {
+	GetJob(ctx context.Context, name string) (*ci.Job, error)
+	ListJobs(ctx context.Context, after string, limit int, only []string) ([]ci.Job, error)
+	PutJob(ctx context.Context, j *ci.Job, ifVersion int64) (created bool, err error)
+	DeleteJob(ctx context.Context, name string, ifVersion int64) error
+
+	GetRun(ctx context.Context, job string, id int64) (*ci.Run, error)
+	ListRuns(ctx context.Context, f ci.RunFilter, limit int) ([]ci.Run, error)
+	QueueDepths(ctx context.Context) ([]ci.QueueDepth, error)
+	ListResults(ctx context.Context, run int64) ([]ci.Result, error)
+	GetResult(ctx context.Context, run int64, name string) (*ci.Result, error)
+	JobResults(ctx context.Context, job string, limit int) ([]string, error)
+
+	Events(ctx context.Context, after int64, limit int, job string, jobs []string) ([]ci.Event, error)
+	LastEvent(ctx context.Context) (int64, error)
+
+	ListAgents(ctx context.Context) ([]ci.Agent, error)
+	GetAgent(ctx context.Context, id string) (*ci.Agent, error)
+	SetDrain(ctx context.Context, agent string, d *ci.Drain) error
+
+	GetConfig(ctx context.Context) (*ci.Config, error)
+	PutConfig(ctx context.Context, c *ci.Config, ifVersion int64) error
+
+	ListTokens(ctx context.Context, after string, limit int) ([]ci.Token, error)
+	RevokeToken(ctx context.Context, id string, at time.Time) error
+
+	// Now is the database's clock.
+	Now() time.Time
+}
+
+// Bus wakes streams; backend/queue declares it.
+type Bus interface {
+	Publish(ctx context.Context, topic string, data []byte) error
+	Subscribe(topic string, fn func(topic string, data []byte)) (cancel func(), err error)
+}
+
+// Minter makes tokens and forgets revoked ones; backend/auth is one.
+type Minter interface {
+	Mint(ctx context.Context, t ci.Token) (bearer string, recorded ci.Token, err error)
+	Forget(id string)
+}
+
+// Config is what the methods need. Every field is required.
+type Config struct {
+	Engine Engine
+	Store  Store
+	Bus    Bus
+	Tokens Minter
+	// CheckSpec parses a freestyle job's document; pkg/jobfile does it.
+	CheckSpec func(doc []byte) (*ci.Spec, error)
+	// CheckURL says whether a git URL may be fetched from; backend/source does it.
+	CheckURL func(ctx context.Context, url string) error
+	Log      *slog.Logger
+}
+
+// Services implements every service of the wire.
+type Services struct {
+	Config
+	methods map[string]*Method
+}
+
+// New checks the configuration.
+func New(c Config) (*Services, error) {
+	if c.Engine == nil || c.Store == nil || c.Bus == nil || c.Tokens == nil || c.CheckSpec == nil || c.CheckURL == nil || c.Log == nil {
+		return nil, errors.New("rpc: Engine, Store, Bus, Tokens, CheckSpec, CheckURL and Log are required")
+	}
+	s := &Services{Config: c}
+	var err error
+	s.methods, err = s.table()
+	return s, err
+}

@@ -1,0 +1,47 @@
+package rpc
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"ci/pkg/api/convert"
+	"ci/pkg/api/gen/ci/v1"
+	"ci/pkg/ci"
+)
+
+// CreateToken makes a token and shows its bearer this once.
+func (s *Services) CreateToken(ctx context.Context, req *civ1.CreateTokenRequest) (*civ1.CreateTokenResponse, error) {
+	bearer, recorded, err := s.Tokens.Mint(ctx, convert.FromNewToken(req.GetToken()))
+	if err != nil {
+		return nil, err
+	}
+	return &civ1.CreateTokenResponse{Token: convert.ToToken(&recorded), Bearer: bearer}, nil
+}
+
+// ListTokens returns one page of what is recorded of tokens.
+func (s *Services) ListTokens(ctx context.Context, req *civ1.ListTokensRequest) (*civ1.ListTokensResponse, error) {
+	pg, err := newPage("tokens", req.GetPageSize(), req.GetPageToken(), "")
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := s.Store.ListTokens(ctx, pg.after, pg.size+1)
+	if err != nil {
+		return nil, err
+	}
+	tokens, next := cut(pg, tokens, func(t *ci.Token) string { return t.ID })
+	out := &civ1.ListTokensResponse{NextPageToken: next}
+	for i := range tokens {
+		out.Tokens = append(out.Tokens, convert.ToToken(&tokens[i]))
+	}
+	return out, nil
+}
+
+// RevokeToken ends a token.
+func (s *Services) RevokeToken(ctx context.Context, req *civ1.RevokeTokenRequest) (*emptypb.Empty, error) {
+	if err := s.Store.RevokeToken(ctx, req.GetId(), s.Store.Now()); err != nil {
+		return nil, err
+	}
+	s.Tokens.Forget(req.GetId())
+	return new(emptypb.Empty), nil
+}

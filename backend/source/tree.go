@@ -1,0 +1,174 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"ci/pkg/ci"
+)
+
+// target is the ref under which a fetched commit is found.
+const target = "refs/ci/commit"
+
+// tree is one look into a repository: one commit, one file.
+type tree struct {
+	source *Source
+	remote remote
+	addrs  []netip.Addr
+	dir    string
+	sha    string
+	branch string
+	path   string
+}
+
+// read fetches the commit and its trees, and then the one file that is wanted.
+// That are two conversations with the server: its filter can leave all files
+// out, but no protocol lets one ask for a file by its path.
+func (t *tree) read(ctx context.Context) (commit string, file []byte, err error) {
+	if err := t.fetch(ctx); err != nil {
+		return "", nil, err
+	}
+	ref, err := os.ReadFile(filepath.Join(t.dir, target))
+	if err != nil {
+		return "", nil, ci.Errorf(ci.CodeUnavailable, "git fetched %s but no commit came: %w", t.remote.raw, err)
+	}
+	commit = string(bytes.TrimSpace(ref))
+	if !ci.ValidCommit(commit) {
+		return "", nil, ci.Errorf(ci.CodeUnavailable, "git fetched %s but said %q instead of a commit", t.remote.raw, commit)
+	}
+	if t.sha != "" && commit != t.sha {
+		return "", nil, t.noCommit()
+	}
+	file, err = t.file(ctx, commit)
+	return commit, file, err
+}
+
+// fetch brings the commit and its trees. Where a server says that it can't do
+// it so, it is done in another way.
+func (t *tree) fetch(ctx context.Context) error {
+	format := "sha1"
+	if len(t.sha) == 64 {
+		format = "sha256"
+	}
+	if err := repository(t.dir, format); err != nil {
+		return ci.Errorf(ci.CodeUnavailable, "there is no room to read the job file: %w", err)
+	}
+	from := "HEAD"
+	switch {
+	case t.sha != "":
+		from = t.sha
+	case t.branch != "":
+		from = "refs/heads/" + t.branch
+	}
+	err := t.fetchRef(ctx, "--depth=1", "+"+from+":"+target)
+	if says(err, "mismatched algorithms") && t.sha == "" {
+		if err := repository(t.dir, "sha256"); err != nil {
+			return ci.Errorf(ci.CodeUnavailable, "there is no room to read the job file: %w", err)
+		}
+		err = t.fetchRef(ctx, "--depth=1", "+"+from+":"+target)
+	}
+	if says(err, "does not support shallow", "does not allow request for unadvertised object") {
+		return t.fetchAll(ctx, from)
+	}
+	return t.explain(err)
+}
+
+// fetchAll fetches what the server offers of its own accord, for servers that
+// don't give a commit by its id, or no single commits at all.
+func (t *tree) fetchAll(ctx context.Context, from string) error {
+	if t.sha == "" {
+		return t.explain(t.fetchRef(ctx, "+"+from+":"+target))
+	}
+	if err := t.fetchRef(ctx, "+refs/heads/*:refs/ci/heads/*", "+refs/tags/*:refs/ci/tags/*"); err != nil {
+		return t.explain(err)
+	}
+	if _, _, err := t.git(ctx, 1<<10, "update-ref", target, t.sha); err != nil {
+		return t.noCommit()
+	}
+	return nil
+}
+
+func (t *tree) fetchRef(ctx context.Context, args ...string) error {
+	all := []string{
+		"fetch", "--quiet", "--no-progress", "--no-tags", "--no-write-fetch-head", "--refmap=",
+		"--no-recurse-submodules", "--filter=blob:none",
+	}
+	if strings.HasPrefix(args[0], "--") {
+		all, args = append(all, args[0]), args[1:]
+	}
+	_, _, err := t.git(ctx, 64<<10, append(append(all, "--", "origin"), args...)...)
+	return err
+}
+
+// file reads the wanted file of a commit that is here.
+func (t *tree) file(ctx context.Context, commit string) ([]byte, error) {
+	out, _, err := t.git(ctx, 64<<10, "ls-tree", "-z", "--full-tree", commit, "--", t.path)
+	if err != nil {
+		if says(err, "not a tree object") {
+			return nil, ci.Errorf(ci.CodeInvalid, "%s is not a commit in %s", commit, t.remote.raw)
+		}
+		return nil, t.explain(err)
+	}
+	for entry := range strings.SplitSeq(string(out), "\x00") {
+		meta, name, _ := strings.Cut(entry, "\t")
+		fields := strings.Fields(meta)
+		if name != t.path || len(fields) != 3 {
+			continue
+		}
+		if why := unfit(fields[0]); why != "" {
+			return nil, ci.Errorf(ci.CodeInvalid, "%s at commit %s of %s is %s; a job file must be a regular file", t.path, commit, t.remote.raw, why)
+		}
+		return t.blob(ctx, commit, fields[2])
+	}
+	return nil, ci.Errorf(ci.CodeInvalid, "file %s does not exist at commit %s of %s", t.path, commit, t.remote.raw)
+}
+
+// unfit says why an entry of a tree with this mode can't be a job file.
+func unfit(mode string) string {
+	switch mode {
+	case "100644", "100755", "100664":
+		return ""
+	case "120000":
+		return "a symbolic link"
+	case "040000":
+		return "a directory"
+	case "160000":
+		return "a submodule"
+	}
+	return "of mode " + mode
+}
+
+// blob reads a file; git fetches it when it is not here.
+func (t *tree) blob(ctx context.Context, commit, id string) ([]byte, error) {
+	data, over, err := t.git(ctx, MaxFile, "cat-file", "blob", id)
+	if err != nil {
+		return nil, t.explain(err)
+	}
+	if over {
+		return nil, ci.Errorf(ci.CodeInvalid, "file %s at commit %s of %s is larger than %s; job files must be smaller", t.path, commit, t.remote.raw, ci.Bytes(MaxFile))
+	}
+	return data, nil
+}
+
+func (t *tree) noCommit() error {
+	return ci.Errorf(ci.CodeInvalid, "commit %s is not in %s", t.sha, t.remote.raw)
+}
+
+// says says whether git complained in one of these words.
+func says(err error, words ...string) bool {
+	var g *gitError
+	if !errors.As(err, &g) {
+		return false
+	}
+	for _, w := range words {
+		if strings.Contains(g.stderr, w) {
+			return true
+		}
+	}
+	return false
+}

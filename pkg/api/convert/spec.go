@@ -1,0 +1,61 @@
+package convert
+
+import (
+	"ci/pkg/api/gen/ci/v1"
+	"ci/pkg/ci"
+)
+
+// ToSpec returns nil for nil.
+func ToSpec(s *ci.Spec) *civ1.Spec {
+	if s == nil {
+		return nil
+	}
+	return &civ1.Spec{
+		Script: s.Script,
+		Environment: &civ1.Environment{
+			Image:   s.Environment.Image,
+			Workdir: s.Environment.Workdir,
+			User:    s.Environment.User,
+			Shell:   s.Environment.Shell,
+		},
+		Env:       s.Env,
+		Ssh:       s.SSH,
+		Ci:        s.CI,
+		Timeout:   toDuration(s.Timeout),
+		Resources: &civ1.Resources{Cpus: s.Resources.CPUs, Memory: float64(s.Resources.Memory), Pids: uint32(s.Resources.Pids)},
+		Git:       &civ1.Checkout{Depth: uint32(s.Git.Depth), Submodules: s.Git.Submodules},
+		Results:   each(s.Results, toResultSpec),
+	}
+}
+
+// FromSpec returns nil for nil.
+func FromSpec(m *civ1.Spec) *ci.Spec {
+	if m == nil {
+		return nil
+	}
+	env, res := m.GetEnvironment(), m.GetResources()
+	return &ci.Spec{
+		Script: m.GetScript(),
+		Environment: ci.Environment{
+			Image:   env.GetImage(),
+			Workdir: env.GetWorkdir(),
+			User:    env.GetUser(),
+			Shell:   env.GetShell(),
+		},
+		Env:       m.GetEnv(),
+		SSH:       m.GetSsh(),
+		CI:        m.GetCi(),
+		Timeout:   ci.Duration(m.GetTimeout().AsDuration()),
+		Resources: ci.Resources{CPUs: res.GetCpus(), Memory: int64(res.GetMemory()), Pids: int64(res.GetPids())},
+		Git:       ci.Checkout{Depth: int(m.GetGit().GetDepth()), Submodules: m.GetGit().GetSubmodules()},
+		Results:   eachFrom(m.GetResults(), fromResultSpec),
+	}
+}
+
+func toResultSpec(r *ci.ResultSpec) *civ1.ResultSpec {
+	return &civ1.ResultSpec{Name: r.Name, Path: r.Path, Type: r.Type}
+}
+
+func fromResultSpec(m *civ1.ResultSpec) ci.ResultSpec {
+	return ci.ResultSpec{Name: m.GetName(), Path: m.GetPath(), Type: m.GetType()}
+}

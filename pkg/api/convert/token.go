@@ -1,0 +1,42 @@
+package convert
+
+import (
+	"ci/pkg/api/gen/ci/v1"
+	"ci/pkg/ci"
+)
+
+// ToToken converts what is recorded of a token.
+func ToToken(t *ci.Token) *civ1.Token {
+	return &civ1.Token{
+		Id:        t.ID,
+		Name:      t.Name,
+		Role:      string(t.Role),
+		Jobs:      t.Jobs,
+		CreatedAt: ToTime(t.CreatedAt),
+		ExpiresAt: ToTime(t.ExpiresAt),
+		RevokedAt: ToTime(t.RevokedAt),
+	}
+}
+
+// FromToken is ToToken's inverse.
+func FromToken(m *civ1.Token) ci.Token {
+	return ci.Token{
+		ID:        m.GetId(),
+		Name:      m.GetName(),
+		Role:      ci.Role(m.GetRole()),
+		Jobs:      m.GetJobs(),
+		CreatedAt: FromTime(m.GetCreatedAt()),
+		ExpiresAt: FromTime(m.GetExpiresAt()),
+		RevokedAt: FromTime(m.GetRevokedAt()),
+	}
+}
+
+// ToNewToken takes what people choose about a token.
+func ToNewToken(t *ci.Token) *civ1.NewToken {
+	return &civ1.NewToken{Name: t.Name, Role: string(t.Role), Jobs: t.Jobs, ExpiresAt: ToTime(t.ExpiresAt)}
+}
+
+// FromNewToken is ToNewToken's inverse.
+func FromNewToken(m *civ1.NewToken) ci.Token {
+	return ci.Token{Name: m.GetName(), Role: ci.Role(m.GetRole()), Jobs: m.GetJobs(), ExpiresAt: FromTime(m.GetExpiresAt())}
+}

@@ -1,0 +1,63 @@
+package jobfile
+
+import (
+	"strings"
+
+	"ci/pkg/ci"
+)
+
+// job reads the whole document.
+func (c *checker) job(root *node) {
+	s := &c.spec
+	s.Environment.Workdir = ci.DefaultWorkdir
+	s.Resources = ci.Resources{CPUs: ci.DefaultCPUs, Memory: ci.DefaultMemory, Pids: ci.DefaultPids}
+	if c.git {
+		s.Git.Depth = DefaultDepth
+	}
+	script := false
+	c.object(root,
+		key{"script", func(at place, v *node) {
+			script = true
+			c.text(&s.Script, "the script as text", checkScript)(at, v)
+		}},
+		key{"environment", c.environment},
+		key{"services", c.services},
+		key{"compose", c.later("take services from a Compose file")},
+		key{"env", c.env},
+		key{"ssh", c.laterFlag("forward SSH keys")},
+		key{"ci", c.laterFlag("give a run a token of its own")},
+		key{"timeout", c.timeout},
+		key{"resources", c.resources},
+		key{"git", c.checkout},
+		key{"results", c.results},
+	)
+	if !script && root.kind == mapping {
+		c.fault(root.at, "the key `script` is missing; it holds what the job runs, for example `script: make test`")
+	}
+}
+
+// DefaultDepth is how many commits of history a checkout has.
+const DefaultDepth = 1
+
+func checkScript(s string) string {
+	switch {
+	case strings.TrimSpace(s) == "":
+		return "the script is empty; write what the job runs, for example `make test`"
+	case strings.ContainsRune(s, 0):
+		return "the script holds a NUL character, which no shell can read"
+	}
+	return ""
+}
+
+func (c *checker) checkout(at place, v *node) {
+	if !c.git {
+		c.fault(at, "a freestyle job has no repository, so it has no checkout to set up; remove the key")
+		return
+	}
+	c.object(v,
+		key{"depth", c.integer(0, maxDepthOfHistory, func(n int64) { c.spec.Git.Depth = int(n) })},
+		key{"submodules", c.flag(&c.spec.Git.Submodules)},
+	)
+}
+
+const maxDepthOfHistory = 1_000_000
