@@ -66,7 +66,7 @@ type Config struct {
 	CPUs   float64
 	Memory int64
 	// Threshold is the CPU load (0 to 1) over which nothing is taken, unless
-	// the runs that are here explain it (0.85).
+	// the runs that are here explain it (0.85). 1 never refuses for load.
 	Threshold float64
 	// MinFreeMemory (256 MiB) and MinFreeDisk (1 GiB, in Dir) are floors in bytes; below them nothing is taken.
 	MinFreeMemory int64

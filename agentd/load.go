@@ -47,7 +47,7 @@ func (l *load) observe(now time.Time, s Sample, held ci.Quota) {
 // limits are the thresholds of a gate.
 type limits struct {
 	cores     float64
-	threshold float64 // CPU load, 0 to 1
+	threshold float64 // CPU load, 0 to 1; from 1 on, load and stalls close nothing
 	memory    int64   // floor, bytes
 	disk      int64   // floor, bytes
 }
@@ -97,15 +97,15 @@ func (g *gate) look(l load, s Sample, held ci.Quota, lim limits) {
 	foreign := max(0, l.cpu-l.cpus/lim.cores)
 	rest := 1 - lim.threshold
 	rest -= less(byLoad, rest/2) + less(byCPUStall, rest/2)
-	explained := foreign <= rest+roundingError
+	explained := lim.threshold >= 1 || foreign <= rest+roundingError
 	memory := s.MemoryFree - max(0, held.Memory-int64(l.memory))
 	switch {
 	case !explained && projected > lim.threshold-less(byLoad, hysteresis):
-		g.close(byLoad, "the CPU load is %.0f %% of %g cores and the agent's own runs explain less of it than the threshold of %.0f %% asks for",
+		g.close(byLoad, "the CPU load is %.0f %% of %g cores, not from the agent's own runs alone; the limit is %.0f %%",
 			100*min(projected, 1), lim.cores, 100*lim.threshold)
 	case !explained && s.CPUStall > cpuStall-less(byCPUStall, hysteresis):
 		g.close(byCPUStall, "for %.0f %% of the time a task waits for a CPU (limit %.0f %%)", 100*s.CPUStall, 100*cpuStall)
-	case s.IOStall > ioStall-less(byIOStall, hysteresis):
+	case lim.threshold < 1 && s.IOStall > ioStall-less(byIOStall, hysteresis):
 		g.close(byIOStall, "for %.0f %% of the time everything waits for disks (limit %.0f %%)", 100*s.IOStall, 100*ioStall)
 	case s.MemoryTotal > 0 && float64(memory) < float64(lim.memory)*(1+less(byMemory, hysteresis)):
 		g.close(byMemory, "%s of memory are free, counting what was claimed just now; the floor is %s", ci.Bytes(max(0, memory)), ci.Bytes(lim.memory))

@@ -164,6 +164,7 @@ say "The run, once it is done."
 show 'curl "$CI_URL/jobs/unit-test/runs/$ID?wait=60s&until=done"' | tee "$work/done.json" | lines
 outcome=$(field outcome <"$work/done.json")
 commit=$(field commitSha <"$work/done.json")
+[ "$outcome" = succeeded ] || die "the outcome should be succeeded, and is '$outcome'; the reason above says why"
 [ "$commit" = "$COMMIT" ] || die "the run was of commit '$commit', and the branch is at $COMMIT"
 
 say "What it left: results, each with its media type."
@@ -198,5 +199,4 @@ echo
 curl() { command curl "$@"; }
 note "results: $(awk '{print $2}' "$work/list" | tr '\n' ' ')in junit.zip"
 note "run $ID of unit-test at commit ${commit:0:12}: $outcome"
-[ "$outcome" = succeeded ] || die "the outcome should be succeeded"
-echo succeeded
+echo "$outcome"

@@ -94,7 +94,7 @@ func importImages(ctx context.Context) error {
 		"etc/passwd":  "root:x:0:0:root:/root:/bin/sh\ndev:x:1234:1235:dev:/home/dev:/bin/sh\n",
 		"etc/group":   "root:x:0:\ndev:x:1235:\nbuild:x:1300:dev\n",
 	}
-	links := []string{"sh", "ash", "cat", "echo", "env", "id", "kill", "ls", "ln", "mkdir", "mkfifo", "sleep", "sha256sum", "seq", "dd", "head", "tail", "yes", "true", "false", "touch", "rm", "chmod", "stat", "nslookup", "nc", "wget", "ip", "grep", "awk", "hostname", "ps", "wc", "find", "truncate", "setsid", "ping", "date", "od", "tr", "cp", "mount", "readlink", "test", "usleep"}
+	links := []string{"sh", "ash", "cat", "echo", "env", "id", "kill", "ls", "ln", "mkdir", "mkfifo", "sleep", "sha256sum", "seq", "dd", "head", "tail", "yes", "true", "false", "touch", "rm", "chmod", "stat", "nslookup", "nc", "wget", "ip", "grep", "awk", "hostname", "ps", "wc", "find", "truncate", "setsid", "ping", "date", "od", "tr", "cp", "mount", "readlink", "test", "usleep", "sort"}
 	if err := importImage(ctx, busyBase, files, links, "ENV PATH=/bin", "ENV FROM_IMAGE=yes", `ENTRYPOINT ["/bin/false"]`, "VOLUME /data", "HEALTHCHECK --interval=1s CMD /bin/false"); err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func May(p Principal, a Action, job string) error {
 	}
 	rule := Rules[i]
 	if rule.OfJob && job != "" && !p.Sees(job) {
-		return ci.Errorf(ci.CodeNotFound, "there is no job %s", job)
+		return ci.Errorf(ci.CodeNotFound, "there is no job %q", job)
 	}
 	if !slices.Contains(rule.Roles, p.Role) {
 		return ci.Errorf(ci.CodeForbidden, "the token %s has the role %s, which may not do this (%s); the roles that may are %v", p.Name, p.Role, a, rule.Roles)

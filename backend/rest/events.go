@@ -2,6 +2,7 @@ package rest
 
 import (
 	"net/http"
+	"strconv"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -25,7 +26,8 @@ func (s *server) serveEvents(w *recorder, r *http.Request, _ []string) error {
 	ctx, cancel := s.untilStop(r.Context())
 	defer cancel()
 	var sink eventSink
-	open := func() (err error) {
+	open := func(after int64) (err error) {
+		w.Header().Set("X-Events-After", strconv.FormatInt(after, 10))
 		sink, err = s.newSink(w, r)
 		return err
 	}

@@ -69,7 +69,7 @@ func (s *server) panicked(w *recorder, r *http.Request, v any) {
 }
 
 func (s *server) observe(w *recorder, r *http.Request, m match, begun time.Time) {
-	o := Observation{Method: r.Method, Status: w.status, Duration: time.Since(begun), Held: w.held}
+	o := Observation{Method: knownMethod(r.Method), Status: w.status, Duration: time.Since(begun), Held: w.held}
 	if m.route != nil {
 		o.Route = m.route.Pattern
 	}
@@ -83,3 +83,12 @@ func (s *server) observe(w *recorder, r *http.Request, m match, begun time.Time)
 
 // isConnect says whether a request is for the RPC services, which have errors of their own shape.
 func isConnect(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/ci.v1.") }
+
+// knownMethod keeps callers from filling metrics with methods of their own making.
+func knownMethod(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions, http.MethodPatch:
+		return m
+	}
+	return "other"
+}

@@ -60,11 +60,12 @@ func newWorld() *world {
 // site is a server over a world, and a token for each role.
 type site struct {
 	*world
-	t      testing.TB
-	server *httptest.Server
-	auth   *auth.Authority
-	bearer map[ci.Role]string
-	log    *bytes.Buffer
+	t       testing.TB
+	server  *httptest.Server
+	auth    *auth.Authority
+	bearer  map[ci.Role]string
+	log     *bytes.Buffer
+	logLock *lockedWriter
 }
 
 func newSite(t testing.TB, change ...func(*Config)) *site {
@@ -75,11 +76,12 @@ func newSite(t testing.TB, change ...func(*Config)) *site {
 	a, err := auth.New(w, key, w.Now)
 	require.NoError(t, err)
 	s := &site{world: w, t: t, auth: a, bearer: map[ci.Role]string{}, log: new(bytes.Buffer)}
+	s.logLock = &lockedWriter{w: s.log}
 	c := Config{
 		Engine: w, Store: w, Bus: w, Auth: a, Console: w, Blobs: w,
 		ResultKey: func(run int64, name string) string { return fmt.Sprintf("runs/%d/results/%s", run, name) },
 		CheckSpec: checkSpec, CheckURL: checkURL, Schema: []byte(`{"type":"object"}`),
-		Log: slog.New(slog.NewTextHandler(&lockedWriter{w: s.log}, nil)), Stall: 2 * time.Second,
+		Log: slog.New(slog.NewTextHandler(s.logLock, nil)), Stall: 2 * time.Second,
 	}
 	for _, f := range change {
 		f(&c)

@@ -21,7 +21,7 @@ const (
 
 // WatchEvents streams events over Connect.
 func (s *Services) WatchEvents(ctx context.Context, req *civ1.WatchEventsRequest, stream *connect.ServerStream[civ1.Event]) error {
-	open := func() error { return stream.Send(nil) }
+	open := func(int64) error { return stream.Send(nil) }
 	return s.Follow(ctx, req, time.Hour, open, func(e *civ1.Event) error {
 		if e == nil {
 			return nil
@@ -31,9 +31,10 @@ func (s *Services) WatchEvents(ctx context.Context, req *civ1.WatchEventsRequest
 }
 
 // Follow calls emit with every event that the caller may see, in order, until
-// ctx ends or emit fails. After every idle time it calls emit with nil. open is called once, when
-// nothing can be wrong with the request any more and no event can be missed.
-func (s *Services) Follow(ctx context.Context, req *civ1.WatchEventsRequest, idle time.Duration, open func() error, emit func(*civ1.Event) error) error {
+// ctx ends or emit fails. After every idle time it calls emit with nil. open is
+// called once with the seq after which the stream begins, when nothing can be
+// wrong with the request any more and no event can be missed.
+func (s *Services) Follow(ctx context.Context, req *civ1.WatchEventsRequest, idle time.Duration, open func(after int64) error, emit func(*civ1.Event) error) error {
 	p, _ := auth.FromContext(ctx)
 	if err := auth.May(p, auth.EventRead, req.GetJob()); err != nil {
 		return err
@@ -53,7 +54,7 @@ func (s *Services) Follow(ctx context.Context, req *civ1.WatchEventsRequest, idl
 		return ci.Errorf(ci.CodeUnavailable, "events can't be followed at the moment: %w", err)
 	}
 	defer cancel()
-	if err := open(); err != nil {
+	if err := open(after); err != nil {
 		return err
 	}
 	poll, quiet := time.NewTicker(eventPoll), time.NewTicker(idle)

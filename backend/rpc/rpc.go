@@ -23,8 +23,8 @@ type Engine interface {
 	Explain(ctx context.Context, job string, id int64) (*ci.QueueReport, error)
 }
 
-// Store is what the API reads and writes by itself. FromStore makes one of
-// backend/store; each writing method is one transaction.
+// Store is what the API reads and writes by itself: backend/store, where each
+// writing method is a transaction of its own.
 type Store interface {
 	GetJob(ctx context.Context, name string) (*ci.Job, error)
 	ListJobs(ctx context.Context, after string, limit int, only []string) ([]ci.Job, error)

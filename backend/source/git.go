@@ -1,7 +1,6 @@
 package source
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -58,12 +57,12 @@ func (t *tree) git(ctx context.Context, limit int, args ...string) (out []byte, 
 	err = cmd.Wait()
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // whoever of its group is left
 	if stdout.over {
-		return stdout.Bytes(), true, nil
+		return stdout.data, true, nil
 	}
 	if err != nil {
-		return nil, false, &gitError{args: args, stderr: stderr.String(), err: errors.Join(ctx.Err(), err)}
+		return nil, false, &gitError{args: args, stderr: string(stderr.data), err: errors.Join(ctx.Err(), err)}
 	}
-	return stdout.Bytes(), false, nil
+	return stdout.data, false, nil
 }
 
 // environment is all that git gets: nothing of ours but where programs are.
@@ -172,7 +171,7 @@ func quote(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\'
 // capped keeps the first bytes of an output. Past them it fails, which ends
 // the writer, or quietly drops the rest.
 type capped struct {
-	bytes.Buffer
+	data  []byte
 	left  int
 	quiet bool
 	over  bool
@@ -180,7 +179,7 @@ type capped struct {
 
 func (c *capped) Write(p []byte) (int, error) {
 	n := min(len(p), c.left)
-	c.Buffer.Write(p[:n])
+	c.data = append(c.data, p[:n]...)
 	c.left -= n
 	if n < len(p) {
 		c.over = true

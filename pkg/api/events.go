@@ -4,7 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
+	"io"
 	"iter"
 	"net/url"
 	"strconv"
@@ -28,20 +28,20 @@ type wireEvent struct {
 const silence = 45 * time.Second
 
 // Events goes through all changes of runs from the one after seq after on, as
-// they happen; 0 begins with the oldest that is kept, -1 with the next. After a cut connection
-// it goes on where it was. It ends with ctx, or with an error that it yields last.
+// they happen; 0 begins with the oldest that is kept, -1 with the next. After a
+// cut connection it goes on where it was. It ends with ctx, or with an error
+// that it yields last: the server is away for too long, or refuses.
 func (c *Client) Events(ctx context.Context, after int64) iter.Seq2[ci.Event, error] {
 	return func(yield func(ci.Event, error) bool) {
-		for {
+		for ctx.Err() == nil {
 			more, err := c.events(ctx, &after, yield)
 			if !more {
 				return
 			}
-			if ctx.Err() != nil {
-				return
-			}
-			if err != nil && !passing(err) {
-				yield(ci.Event{}, err)
+			if err != nil {
+				if ctx.Err() == nil {
+					yield(ci.Event{}, err)
+				}
 				return
 			}
 			if sleep(ctx, jitter(firstPause)) != nil {
@@ -51,26 +51,17 @@ func (c *Client) Events(ctx context.Context, after int64) iter.Seq2[ci.Event, er
 	}
 }
 
-// events reads one connection to its end. more is false once the caller has had enough.
+// events reads one connection to its end. more is false once the caller has
+// had enough; err is about connections that could not be had.
 func (c *Client) events(ctx context.Context, after *int64, yield func(ci.Event, error) bool) (more bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	q := url.Values{}
-	if *after >= 0 {
-		q.Set("after", strconv.FormatInt(*after, 10))
-	}
-	var lines *bufio.Scanner
-	err = c.retry(ctx, func() (time.Duration, error) {
-		resp, wait, err := c.get(ctx, "/events", q, map[string]string{"Accept": "application/x-ndjson"})
-		if err == nil {
-			context.AfterFunc(ctx, func() { _ = resp.Body.Close() })
-			lines = bufio.NewScanner(resp.Body)
-		}
-		return wait, err
-	})
+	body, err := c.openEvents(ctx, after)
 	if err != nil {
 		return true, err
 	}
+	defer func() { _ = body.Close() }() // it was only read
+	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, 1<<20)
 	alive := time.AfterFunc(silence, cancel)
 	defer alive.Stop()
@@ -80,17 +71,33 @@ func (c *Client) events(ctx context.Context, after *int64, yield func(ci.Event, 
 			continue
 		}
 		var e wireEvent
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			// Cut within a line: the connection is at its end, and the event comes again.
-			return true, ci.Errorf(ci.CodeUnavailable, "an event could not be read: %w", err)
+		if json.Unmarshal(lines.Bytes(), &e) != nil {
+			return true, nil // cut within a line: the event comes again
 		}
 		*after = e.Seq
 		if !yield(ci.Event(e), nil) {
 			return false, nil
 		}
 	}
-	if errors.Is(lines.Err(), bufio.ErrTooLong) {
-		return true, ci.Errorf(ci.CodeInternal, "the server sent an event of more than a MiB")
-	}
 	return true, nil
+}
+
+// openEvents connects and moves after to where the stream begins.
+func (c *Client) openEvents(ctx context.Context, after *int64) (body io.ReadCloser, err error) {
+	q := url.Values{}
+	if *after >= 0 {
+		q.Set("after", strconv.FormatInt(*after, 10))
+	}
+	err = c.retry(ctx, func() (time.Duration, error) {
+		resp, wait, err := c.get(ctx, "/events", q, map[string]string{"Accept": "application/x-ndjson"})
+		if err != nil {
+			return wait, err
+		}
+		body = resp.Body
+		if begin, err := strconv.ParseInt(resp.Header.Get("X-Events-After"), 10, 64); err == nil {
+			*after = begin
+		}
+		return 0, nil
+	})
+	return body, err
 }

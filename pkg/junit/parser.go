@@ -15,7 +15,6 @@ import (
 type parser struct {
 	report *Report
 	dec    *xml.Decoder
-	suites []string
 	depth  int
 }
 

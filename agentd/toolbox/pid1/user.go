@@ -59,9 +59,17 @@ func lookup(root, spec string) (user, error) {
 		u.name, u.home = "root", "/root"
 	}
 	if grouped {
-		return u.inGroup(root, group)
+		if u, err = u.inGroup(root, group); err != nil {
+			return u, err
+		}
+	} else {
+		u.groups = furtherGroups(root, u.name)
 	}
-	u.groups = furtherGroups(root, u.name)
+	// Without its own group in the list too, a process that changes its group
+	// could get out of one that denies it something.
+	if !slices.Contains(u.groups, u.gid) {
+		u.groups = append([]uint32{u.gid}, u.groups...)
+	}
 	return u, nil
 }
 

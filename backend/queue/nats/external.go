@@ -52,6 +52,7 @@ func (d *Driver) options() []nats.Option {
 		}),
 		nats.ReconnectHandler(func(*nats.Conn) {
 			d.log.Info("the connection to NATS is back")
+			d.lanes.Clear() // a server that was restarted has forgotten them
 			d.wakes.all()
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {

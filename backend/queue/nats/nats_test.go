@@ -14,7 +14,7 @@ import (
 	"ci/pkg/ci"
 )
 
-const testAckWait = time.Second
+const testAckWait = 700 * time.Millisecond
 
 func testConfig(t *testing.T) Config {
 	return Config{AckWait: testAckWait, Poll: 200 * time.Millisecond, Log: slog.New(slog.NewTextHandler(testWriter{t}, nil))}
@@ -90,7 +90,7 @@ type external struct {
 	dir string
 }
 
-func startExternal(t *testing.T) *external {
+func startExternal(t testing.TB) *external {
 	t.Helper()
 	e := &external{dir: t.TempDir()}
 	e.start(t, server.RANDOM_PORT)
@@ -98,7 +98,7 @@ func startExternal(t *testing.T) *external {
 	return e
 }
 
-func (e *external) start(t *testing.T, port int) {
+func (e *external) start(t testing.TB, port int) {
 	t.Helper()
 	srv, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: port, NoSigs: true, NoLog: true,

@@ -2,7 +2,6 @@ package nats
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -10,9 +9,6 @@ import (
 
 	"ci/pkg/ci"
 )
-
-// nextRequest asks for one message, or the answer that there is none.
-var nextRequest = []byte(`{"batch":1,"no_wait":true}`)
 
 // answerTime bounds one look into one lane. It goes on when the caller's
 // context ends, since the server may have handed out a message already.
@@ -29,13 +25,15 @@ func (d *Driver) Pull(ctx context.Context, lanes []ci.Lane) (ci.Delivery, error)
 	}
 	w := d.wakes.add(lanes)
 	defer d.wakes.remove(w)
+	a := &asker{conn: d.conn}
+	defer a.close()
 	poll := time.NewTimer(d.pause())
 	defer poll.Stop()
 	for {
 		if err := d.ended(ctx); err != nil {
 			return ci.Delivery{}, err
 		}
-		del, found, err := d.look(ctx, lanes)
+		del, found, err := d.look(ctx, a, lanes)
 		if found || err != nil {
 			return del, err
 		}
@@ -63,12 +61,12 @@ func (d *Driver) pause() time.Duration {
 
 // look goes through the lanes once. What the server fails to answer is left
 // for the next time; only an error that waiting can't mend is returned.
-func (d *Driver) look(ctx context.Context, lanes []ci.Lane) (ci.Delivery, bool, error) {
+func (d *Driver) look(ctx context.Context, a *asker, lanes []ci.Lane) (ci.Delivery, bool, error) {
 	for _, l := range lanes {
-		m, err := d.next(ctx, l)
+		m, err := d.next(ctx, a, l)
 		if gone(err) && d.conn.IsConnected() {
 			if err = d.rebuild(d.closing); err == nil {
-				m, err = d.next(ctx, l)
+				m, err = d.next(ctx, a, l)
 			}
 		}
 		switch {
@@ -93,7 +91,7 @@ func (d *Driver) look(ctx context.Context, lanes []ci.Lane) (ci.Delivery, bool, 
 }
 
 // next takes a message from a lane; nil when it is empty.
-func (d *Driver) next(ctx context.Context, l ci.Lane) (*nats.Msg, error) {
+func (d *Driver) next(ctx context.Context, a *asker, l ci.Lane) (*nats.Msg, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
 	defer cancel()
 	v, err := d.lane(ctx, l)
@@ -101,15 +99,9 @@ func (d *Driver) next(ctx context.Context, l ci.Lane) (*nats.Msg, error) {
 		return nil, err
 	}
 	for {
-		m, err := d.conn.RequestWithContext(ctx, v.next, nextRequest)
-		if err != nil {
+		m, err := a.ask(ctx, v.next)
+		if m == nil || err != nil {
 			return nil, err
-		}
-		switch status := m.Header.Get("Status"); {
-		case status == "404":
-			return nil, nil
-		case status != "":
-			return nil, errors.New("NATS answers " + status + " " + m.Header.Get("Description"))
 		}
 		if _, ok := runOf(m.Subject, l); ok {
 			return m, nil

@@ -109,6 +109,9 @@ func (d *Driver) lane(ctx context.Context, l ci.Lane) (*lane, error) {
 		FilterSubject: prefix(l) + "*",
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       d.cfg.AckWait,
+		// Who holds what is not worth a disk write: when the server restarts,
+		// what was in hand is handed out again and the database decides.
+		MemoryStorage: true,
 		// What is in hand is held for milliseconds by each of many agents; no limit holds them back.
 		MaxAckPending: -1,
 	})
@@ -170,7 +173,7 @@ func laneOf(filter string) (ci.Lane, bool) {
 }
 
 // Depth counts the waiting messages of each lane. Those in an agent's hands
-// are not among them. A lane that nobody has used since the stream was made is
+// are not among them. A lane that nobody has used since the server started is
 // not in the map.
 func (d *Driver) Depth(ctx context.Context) (map[ci.Lane]int, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second+patience)

@@ -99,7 +99,10 @@ func (d *Driver) wakeLater(l ci.Lane, delay time.Duration) {
 		d.wake(l)
 		return
 	}
-	// A little later than the server, which counts from when it was told. After
-	// Close the timer finds the connection closed and does nothing.
-	time.AfterFunc(delay+time.Millisecond, func() { d.wake(l) })
+	// A little later than the server, which counts from when it was told, and
+	// once more should it be late. After Close the timers find the connection
+	// closed and do nothing.
+	for _, margin := range []time.Duration{2 * time.Millisecond, 300 * time.Millisecond} {
+		time.AfterFunc(delay+margin, func() { d.wake(l) })
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -76,6 +77,10 @@ func (d *decoder) syntax(err error) error {
 	var s *json.SyntaxError
 	if errors.As(err, &s) {
 		at = s.Offset
+		// The reader counts the byte that it stumbled over in some places and not in others.
+		if at > 0 && (at >= int64(len(d.data)) || !strings.Contains(s.Error(), strconv.QuoteRune(rune(d.data[at])))) {
+			at--
+		}
 	}
 	before := d.data[:min(int(at), len(d.data))]
 	line := 1 + bytes.Count(before, []byte("\n"))

@@ -17,8 +17,8 @@ func ToAgent(a *ci.Agent) *civ1.Agent {
 		CpuLoad:    a.CPULoad,
 		Runs:       each(a.Runs, func(id *int64) uint32 { return uint32(*id) }),
 		Draining:   a.Draining,
-		Refusals:   a.Refusals,
-		Problem:    a.Problem,
+		Refusals:   texts(a.Refusals),
+		Problem:    text(a.Problem),
 		Leftovers:  uint32(a.Leftovers),
 		SeenAt:     ToTime(a.SeenAt),
 	}
@@ -81,9 +81,9 @@ func ToReport(q *ci.QueueReport) *civ1.QueueReport {
 		Class:         q.Class,
 		Priority:      string(q.Priority),
 		Unschedulable: q.Unschedulable,
-		Reason:        q.Reason,
+		Reason:        text(q.Reason),
 		Agents: each(q.Agents, func(v *ci.AgentVerdict) *civ1.AgentVerdict {
-			return &civ1.AgentVerdict{Agent: v.Agent, Eligible: v.Eligible, Reason: v.Reason}
+			return &civ1.AgentVerdict{Agent: v.Agent, Eligible: v.Eligible, Reason: text(v.Reason)}
 		}),
 	}
 }
@@ -102,4 +102,15 @@ func FromReport(m *civ1.QueueReport) *ci.QueueReport {
 			return ci.AgentVerdict{Agent: v.GetAgent(), Eligible: v.GetEligible(), Reason: v.GetReason()}
 		}),
 	}
+}
+
+func texts(m map[string]string) map[string]string {
+	if m == nil {
+		return nil
+	}
+	out := make(map[string]string, len(m))
+	for k, v := range m {
+		out[text(k)] = text(v)
+	}
+	return out
 }

@@ -4,6 +4,7 @@
 package convert
 
 import (
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -51,3 +52,7 @@ func eachFrom[A, B any](list []A, f func(A) B) []B {
 	}
 	return out
 }
+
+// text makes text that came from elsewhere (an engine's error, say) fit for
+// the wire, which refuses anything but UTF-8.
+func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

@@ -15,7 +15,7 @@ func ToRun(r *ci.Run) *civ1.Run {
 		Status:           string(r.Status),
 		Phase:            string(r.Phase),
 		Outcome:          string(r.Outcome),
-		Reason:           r.Reason,
+		Reason:           text(r.Reason),
 		ScriptStarted:    r.ScriptStarted,
 		CommitSha:        r.CommitSHA,
 		BranchName:       r.BranchName,

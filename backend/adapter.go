@@ -1,0 +1,47 @@
+package backend
+
+import (
+	"context"
+	"time"
+
+	"ci/backend/store"
+	"ci/pkg/ci"
+)
+
+// records is the store as the API uses it: each writing method is one
+// transaction.
+type records struct{ *store.Store }
+
+// PutJob creates or replaces a job.
+func (r records) PutJob(ctx context.Context, j *ci.Job, ifVersion int64) (created bool, err error) {
+	err = r.Write(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
+		created, err = tx.PutJob(ctx, j, ifVersion)
+		return err
+	})
+	return created, err
+}
+
+// DeleteJob removes a job; its runs stay.
+func (r records) DeleteJob(ctx context.Context, name string, ifVersion int64) error {
+	return r.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.DeleteJob(ctx, name, ifVersion) })
+}
+
+// SetDrain gives an agent the order to drain, or takes it back.
+func (r records) SetDrain(ctx context.Context, agent string, d *ci.Drain) error {
+	return r.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.SetDrain(ctx, agent, d) })
+}
+
+// PutConfig replaces the configuration.
+func (r records) PutConfig(ctx context.Context, c *ci.Config, ifVersion int64) error {
+	return r.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.PutConfig(ctx, c, ifVersion) })
+}
+
+// PutToken records a token.
+func (r records) PutToken(ctx context.Context, t *ci.Token) error {
+	return r.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.PutToken(ctx, t) })
+}
+
+// RevokeToken ends a token.
+func (r records) RevokeToken(ctx context.Context, id string, at time.Time) error {
+	return r.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.RevokeToken(ctx, id, at) })
+}

@@ -1,0 +1,64 @@
+package auth
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"ci/pkg/ci"
+)
+
+// TestMay goes through every action × role × kind of job.
+func TestMay(t *testing.T) {
+	t.Parallel()
+	roles := append(slices.Clone(ci.Roles), ci.RoleRun, "", "root")
+	for _, rule := range Rules {
+		for _, role := range roles {
+			listed := slices.Contains(rule.Roles, role)
+			want := func(ok bool) ci.Code {
+				if ok {
+					return ""
+				}
+				return ci.CodeForbidden
+			}
+			free := Principal{Role: role}
+			limited := Principal{Role: role, Jobs: []string{"mine"}}
+			if role != ci.RoleRun {
+				require.Equal(t, want(listed), ci.CodeOf(May(free, rule.Action, "any")), "%s %s", role, rule.Action)
+			}
+			require.Equal(t, want(listed), ci.CodeOf(May(limited, rule.Action, "mine")), "%s %s", role, rule.Action)
+			require.Equal(t, want(listed), ci.CodeOf(May(limited, rule.Action, "")), "%s %s", role, rule.Action)
+			foreign := want(listed)
+			if rule.OfJob {
+				foreign = ci.CodeNotFound
+			}
+			require.Equal(t, foreign, ci.CodeOf(May(limited, rule.Action, "theirs")), "%s %s", role, rule.Action)
+		}
+	}
+	require.Equal(t, ci.CodeForbidden, ci.CodeOf(May(Principal{Role: ci.RoleAdmin}, "job.explode", "")))
+}
+
+// TestPolicy pins the roles' meaning in the words of the design.
+func TestPolicy(t *testing.T) {
+	t.Parallel()
+	may := func(r ci.Role) []Action {
+		var out []Action
+		for _, rule := range Rules {
+			if May(Principal{Role: r, Jobs: []string{"j"}}, rule.Action, "j") == nil {
+				out = append(out, rule.Action)
+			}
+		}
+		return out
+	}
+	look := []Action{JobRead, RunRead, EventRead, AgentRead, QueueRead, ConfigRead, MetricsRead}
+	require.ElementsMatch(t, look, may(ci.RoleRead))
+	require.ElementsMatch(t, append(slices.Clone(look), RunTrigger, RunAbort), may(ci.RoleTrigger))
+	require.ElementsMatch(t, append(slices.Clone(look), RunTrigger, RunAbort, JobWrite), may(ci.RoleMaintain))
+	require.ElementsMatch(t, []Action{AgentWork}, may(ci.RoleAgent))
+	require.Len(t, may(ci.RoleAdmin), len(Rules))
+	require.ElementsMatch(t, []Action{JobRead, RunRead, RunTrigger}, may(ci.RoleRun))
+	require.Empty(t, Principal{Role: ci.RoleRun}.Visible())
+	require.NotNil(t, Principal{Role: ci.RoleRun}.Visible(), "a run's token without jobs sees none, not all")
+	require.Nil(t, Principal{Role: ci.RoleRead}.Visible())
+}

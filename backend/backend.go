@@ -1,0 +1,152 @@
+// Package backend is the door of the house: it opens the rooms, joins them,
+// and runs them. cmd/cid serves its Handler.
+package backend
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"ci/backend/auth"
+	"ci/backend/blob"
+	"ci/backend/blob/file"
+	"ci/backend/blob/s3"
+	"ci/backend/engine"
+	"ci/backend/queue/nats"
+	"ci/backend/source"
+	"ci/backend/store"
+)
+
+// Config is where a Backend's parts live.
+type Config struct {
+	// Dir holds all that has no URL: database, queue, objects, keys.
+	Dir string
+	// Database, Queue and Blobs are URLs; "" means SQLite, embedded NATS and files in Dir.
+	Database string
+	Queue    string
+	Blobs    string
+	// URL is where people reach the API; runs' addresses begin with it.
+	URL string
+	// Hosts are the names that requests may be addressed to; empty accepts all.
+	Hosts []string
+	// GitAllow names hosts that may be reached over http:// and git://, and at private addresses.
+	GitAllow []string
+	// Key signs tokens.
+	Key ed25519.PrivateKey
+	// Lease is how long an agent may be silent; 0 is the default.
+	Lease   time.Duration
+	Version string
+	Log     *slog.Logger
+	Metrics *prometheus.Registry
+}
+
+// Backend is everything behind the API.
+type Backend struct {
+	Store  *store.Store
+	Queue  *nats.Driver
+	Blobs  blob.Store
+	Source *source.Source
+	Engine *engine.Engine
+	Auth   *auth.Authority
+
+	config Config
+	http   http.Handler
+	stop   chan struct{} // closed: streams and held answers end
+	once   sync.Once
+}
+
+// New opens every part, in the order of their dependence. On error what was
+// opened is closed.
+func New(ctx context.Context, c Config) (*Backend, error) {
+	b := &Backend{config: c, stop: make(chan struct{})}
+	if err := b.open(ctx); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+func (b *Backend) open(ctx context.Context) (err error) {
+	c := b.config
+	if b.Store, err = store.Open(ctx, orDefault(c.Database, "sqlite:"+filepath.Join(c.Dir, "ci.db")), c.Log); err != nil {
+		return err
+	}
+	if b.Queue, err = nats.Open(nats.Config{URL: c.Queue, Dir: filepath.Join(c.Dir, "queue"), Log: c.Log}); err != nil {
+		return err
+	}
+	if b.Blobs, err = OpenBlobs(c.Blobs, c.Dir); err != nil {
+		return err
+	}
+	if b.Source, err = source.New(source.Config{Allow: c.GitAllow, Dir: filepath.Join(c.Dir, "source"), Log: c.Log}); err != nil {
+		return err
+	}
+	b.Engine, err = engine.New(engine.Config{
+		Store: b.Store, Queue: b.Queue, Bus: b.Queue.Bus(), Blobs: b.Blobs, Planner: b.Source,
+		Log: c.Log, URL: c.URL, Lease: c.Lease, Observe: newPhases(c.Metrics).observe,
+	})
+	if err != nil {
+		return err
+	}
+	if b.Auth, err = auth.New(records{b.Store}, c.Key, b.Store.Now); err != nil {
+		return err
+	}
+	b.http, err = b.handler(b.stop)
+	return err
+}
+
+func orDefault(v, d string) string {
+	if v == "" {
+		return d
+	}
+	return v
+}
+
+// OpenBlobs opens the object store that url names; "" is a folder of dir.
+func OpenBlobs(url, dir string) (blob.Store, error) {
+	if strings.HasPrefix(url, "s3://") {
+		return s3.Open(url)
+	}
+	return file.Open(orDefault(strings.TrimPrefix(url, "file:"), filepath.Join(dir, "blobs")))
+}
+
+// Handler serves the whole API.
+func (b *Backend) Handler() http.Handler { return b.http }
+
+// Release ends streams and held answers, so that a server can shut down.
+func (b *Backend) Release() { b.once.Do(func() { close(b.stop) }) }
+
+// Run plans, publishes, sweeps and reaps until ctx ends.
+func (b *Backend) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return b.Engine.Run(ctx) })
+	return g.Wait()
+}
+
+// Check says of each part whether it answers; the values are nil where it does.
+func (b *Backend) Check(ctx context.Context) map[string]error {
+	return map[string]error{
+		"database": b.Store.Ping(ctx),
+		"queue":    b.Queue.Check(ctx),
+		"blobs":    b.Blobs.Check(ctx),
+	}
+}
+
+// Close closes what New opened, in reverse. Run must have returned before.
+func (b *Backend) Close() error {
+	var errs []error
+	if b.Queue != nil {
+		errs = append(errs, b.Queue.Close())
+	}
+	if b.Store != nil {
+		errs = append(errs, b.Store.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,86 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"ci/backend/store"
+	"ci/pkg/ci"
+)
+
+// deadlineMargin is how much longer than a run's own time a cid waits before
+// it ends the run itself: its agent, who has the clock, should be first.
+const deadlineMargin = time.Minute
+
+// Claim gives a queued run to one agent. Who comes second gets
+// ci.CodeConflict. The same claim again succeeds again, so a lost answer
+// costs nothing.
+func (e *Engine) Claim(ctx context.Context, c ci.Claim) (*ci.Work, error) {
+	queued, err := e.Store.GetRun(ctx, "", c.Run)
+	if err != nil {
+		return nil, err
+	}
+	if queued.Spec == nil {
+		return nil, ci.Errorf(ci.CodeConflict, "run %d is not planned yet", c.Run)
+	}
+	config, err := e.Store.GetConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	timeout, grace := timeoutOf(queued.Spec, config), time.Duration(config.AbortGrace)
+	var run *ci.Run
+	err = e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
+		now := e.Store.Now()
+		if run, err = tx.ClaimRun(ctx, c, now.Add(e.Lease), now.Add(timeout+grace+deadlineMargin), now); err != nil {
+			return err
+		}
+		return tx.AddEvent(ctx, event(ci.EventRunPreparing, run, now))
+	})
+	if err != nil {
+		return nil, err
+	}
+	e.moved(ctx, run)
+	return &ci.Work{
+		Run: *run, Timeout: timeout, AbortGrace: grace, URL: e.runURL(run),
+		MaxConsole: config.MaxConsole, MaxResult: config.MaxResult, MaxResultFiles: config.MaxResultFiles,
+	}, nil
+}
+
+// timeoutOf is the job's timeout, capped by the global one.
+func timeoutOf(s *ci.Spec, c *ci.Config) time.Duration {
+	global := time.Duration(c.GlobalTimeout)
+	if s.Timeout == 0 {
+		return global
+	}
+	return min(time.Duration(s.Timeout), global)
+}
+
+func (e *Engine) runURL(r *ci.Run) string {
+	return fmt.Sprintf("%s/jobs/%s/runs/%d", strings.TrimSuffix(e.URL, "/"), r.Job, r.ID)
+}
+
+// Renew prolongs all of an agent's leases in one statement and says of each
+// claim what has become of it.
+func (e *Engine) Renew(ctx context.Context, agent string, claims []ci.Claim) (verdicts []ci.Verdict, err error) {
+	if len(claims) == 0 {
+		return nil, nil
+	}
+	err = e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
+		verdicts, err = tx.RenewRuns(ctx, agent, claims, e.Store.Now().Add(e.Lease))
+		return err
+	})
+	return verdicts, err
+}
+
+// Heartbeat records how an agent describes itself, and returns the order to
+// drain, if there is one.
+func (e *Engine) Heartbeat(ctx context.Context, a ci.Agent) (*ci.Drain, error) {
+	a.SeenAt = e.Store.Now()
+	err := e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.PutAgent(ctx, &a) })
+	if err != nil {
+		return nil, err
+	}
+	return e.Store.GetDrain(ctx, a.ID)
+}

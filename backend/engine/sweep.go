@@ -1,0 +1,152 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"ci/backend/queue"
+	"ci/backend/store"
+	"ci/pkg/ci"
+)
+
+const (
+	// republishAfter is how old a message may be before the sweeper sends it
+	// again. One that is still live is left as it is by the queue.
+	republishAfter = 30 * time.Second
+	sweepBatch     = 500
+	pruneEvery     = time.Minute
+	eventsFor      = 7 * 24 * time.Hour
+)
+
+// sweepLoop repairs what messages and machines have lost: it republishes
+// queued runs, plans again what no planner holds, ends runs whose agent went
+// away, and forgets what is old. One cid at a time does it, by a lease.
+func (e *Engine) sweepLoop(ctx context.Context) error {
+	var pruned time.Time
+	first := true
+	for {
+		if e.leads(ctx) || first {
+			e.sweep(ctx, first)
+			if now := e.Store.Now(); now.Sub(pruned) > pruneEvery {
+				pruned = now
+				e.prune(ctx)
+			}
+			first = false
+		}
+		if !sleep(ctx, e.Sweep) {
+			return ctx.Err()
+		}
+	}
+}
+
+// leads takes or keeps the sweeper's lease.
+func (e *Engine) leads(ctx context.Context) (mine bool) {
+	err := e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
+		now := e.Store.Now()
+		mine, err = tx.TakeLease(ctx, "sweeper", e.holder, now.Add(3*e.Sweep), now)
+		return err
+	})
+	e.warn("lease", err)
+	return mine
+}
+
+// sweep does one round. The first of a process republishes all queued runs:
+// its queue may have been wiped while it was down.
+func (e *Engine) sweep(ctx context.Context, first bool) {
+	before := e.Store.Now().Add(-republishAfter)
+	if first {
+		before = e.Store.Now()
+	}
+	e.warn("republish", e.republish(ctx, before))
+	e.warn("plan", e.replan(ctx))
+	e.warn("reap", e.reap(ctx))
+	e.warn("overdue", e.overdue(ctx))
+}
+
+func (e *Engine) warn(what string, err error) {
+	if err != nil {
+		e.Log.Warn("sweep: "+what+" failed; trying again", "err", err)
+	}
+}
+
+// republish sends messages for queued runs again, oldest first. The time of
+// publishing is noted before sending: a failure costs one round.
+func (e *Engine) republish(ctx context.Context, before time.Time) error {
+	for {
+		runs, err := e.Store.StaleQueued(ctx, before, sweepBatch)
+		if err != nil || len(runs) == 0 {
+			return err
+		}
+		ids, ms := make([]int64, len(runs)), make([]queue.Message, len(runs))
+		for i := range runs {
+			ids[i], ms[i] = runs[i].ID, message(&runs[i])
+		}
+		if err := e.Queue.Publish(ctx, ms); err != nil {
+			return err
+		}
+		err = e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.MarkPublished(ctx, ids, e.Store.Now()) })
+		if err != nil || len(runs) < sweepBatch {
+			return err
+		}
+	}
+}
+
+// replan hands out runs in planning that no planner holds.
+func (e *Engine) replan(ctx context.Context) error {
+	ids, err := e.Store.PlanningRuns(ctx, e.Store.Now(), cap(e.planned)/2)
+	for _, id := range ids {
+		e.wantPlan(id)
+	}
+	return err
+}
+
+// reap ends runs whose agent has not renewed its lease. The agent has stopped
+// their containers before, by its own clock.
+func (e *Engine) reap(ctx context.Context) error {
+	runs, err := e.Store.ExpiredRuns(ctx, e.Store.Now(), sweepBatch)
+	for i := range runs {
+		e.lose(ctx, &runs[i], fmt.Sprintf("its agent %s has not been heard of for %s", runs[i].Agent, e.Lease))
+	}
+	return err
+}
+
+func (e *Engine) lose(ctx context.Context, r *ci.Run, why string) {
+	again := "The script had not begun: it is safe to run it again."
+	if r.ScriptStarted {
+		again = "The script had begun, so it is not started again by itself: trigger a new run if that is safe."
+	}
+	c := ci.Claim{Run: r.ID, Agent: r.Agent, ID: r.Claim}
+	err := e.end(ctx, r.ID, &c, []ci.Phase{r.Phase}, ci.End{Outcome: ci.OutcomeLost, Reason: "Lost: " + why + ". " + again, ExitCode: r.ExitCode, ScriptStarted: r.ScriptStarted})
+	if ci.CodeOf(err) != ci.CodeConflict {
+		e.warn("lost", err)
+	}
+}
+
+// Disown ends, as lost, every run that an agent held in an earlier life. The
+// agent calls it when it begins anew, after it has removed its containers.
+func (e *Engine) Disown(ctx context.Context, agent string) error {
+	runs, err := e.Store.HeldRuns(ctx, agent, sweepBatch)
+	for i := range runs {
+		e.lose(ctx, &runs[i], fmt.Sprintf("its agent %s was restarted while it was %s", agent, runs[i].Phase))
+	}
+	return err
+}
+
+// overdue ends runs that are past their deadline although their agent is
+// there. The agent learns of it with its next renewal.
+func (e *Engine) overdue(ctx context.Context) error {
+	runs, err := e.Store.OverdueRuns(ctx, e.Store.Now(), sweepBatch)
+	for i := range runs {
+		r := &runs[i]
+		c := ci.Claim{Run: r.ID, Agent: r.Agent, ID: r.Claim}
+		endErr := e.end(ctx, r.ID, &c, []ci.Phase{r.Phase}, ci.End{
+			Outcome: ci.OutcomeTimedOut, ExitCode: r.ExitCode, ScriptStarted: r.ScriptStarted,
+			Reason: fmt.Sprintf("Timed out: the run was past its deadline and its agent %s had not ended it.", r.Agent),
+		})
+		if ci.CodeOf(endErr) != ci.CodeConflict {
+			e.warn("overdue", endErr)
+		}
+	}
+	return err
+}

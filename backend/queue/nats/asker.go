@@ -1,0 +1,62 @@
+package nats
+
+import (
+	"context"
+	"errors"
+
+	"github.com/nats-io/nats.go"
+)
+
+// nextRequest asks for one message, or the answer that there is none.
+var nextRequest = []byte(`{"batch":1,"no_wait":true}`)
+
+// asker puts one question at a time to consumers. A message comes under the
+// subject that it was published to, so the client can't tell whose request it
+// answers: each Pull has an inbox of its own.
+type asker struct {
+	conn  *nats.Conn
+	inbox *nats.Subscription
+}
+
+// ask takes a message from a consumer, named by the subject of its requests;
+// nil when it has none to give.
+func (a *asker) ask(ctx context.Context, next string) (*nats.Msg, error) {
+	if a.inbox == nil {
+		inbox, err := a.conn.SubscribeSync(a.conn.NewInbox())
+		if err != nil {
+			return nil, err
+		}
+		a.inbox = inbox
+	}
+	m, err := a.request(ctx, next)
+	if err != nil {
+		// A late answer must not be taken for that of the next question. The
+		// server drops the request with the inbox.
+		a.close()
+		return nil, err
+	}
+	switch status := m.Header.Get("Status"); status {
+	case "":
+		return m, nil
+	case "404", "408": // empty, or what there is goes to those who asked before
+		return nil, nil
+	case "503":
+		return nil, nats.ErrNoResponders
+	default:
+		return nil, errors.New("NATS answers " + status + " " + m.Header.Get("Description"))
+	}
+}
+
+func (a *asker) request(ctx context.Context, next string) (*nats.Msg, error) {
+	if err := a.conn.PublishRequest(next, a.inbox.Subject, nextRequest); err != nil {
+		return nil, err
+	}
+	return a.inbox.NextMsgWithContext(ctx)
+}
+
+func (a *asker) close() {
+	if a.inbox != nil {
+		_ = a.inbox.Unsubscribe()
+		a.inbox = nil
+	}
+}

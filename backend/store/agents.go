@@ -1,0 +1,79 @@
+package store
+
+import (
+	"context"
+
+	"ci/pkg/ci"
+)
+
+const agentFields = "id, version, cpus, memory, free_cpus, free_memory, cpu_load, runs, draining, refusals, problem, leftovers, seen_at"
+
+func agentPlaces(a *ci.Agent) []any {
+	return []any{
+		&a.ID, &a.Version, &a.CPUs, &a.Memory, &a.FreeCPUs, &a.FreeMemory, &a.CPULoad, document{&a.Runs},
+		&a.Draining, document{&a.Refusals}, &a.Problem, &a.Leftovers, stamp{&a.SeenAt},
+	}
+}
+
+// PutAgent records how an agent describes itself.
+func (tx *Tx) PutAgent(ctx context.Context, a *ci.Agent) error {
+	_, err := tx.s.exec(ctx, insertText("agents", agentFields, 13)+" ON CONFLICT (id) DO UPDATE SET "+
+		"version = excluded.version, cpus = excluded.cpus, memory = excluded.memory, "+
+		"free_cpus = excluded.free_cpus, free_memory = excluded.free_memory, cpu_load = excluded.cpu_load, "+
+		"runs = excluded.runs, draining = excluded.draining, refusals = excluded.refusals, "+
+		"problem = excluded.problem, leftovers = excluded.leftovers, seen_at = excluded.seen_at",
+		values(agentPlaces(a))...)
+	return err
+}
+
+// ListAgents returns all agents that were ever heard of and not deleted, by id.
+func (r reader) ListAgents(ctx context.Context) ([]ci.Agent, error) {
+	return many(ctx, r.s, agentPlaces, "SELECT "+agentFields+" FROM agents ORDER BY id")
+}
+
+// GetAgent returns the agent, or ci.CodeNotFound.
+func (r reader) GetAgent(ctx context.Context, id string) (*ci.Agent, error) {
+	a, err := one(ctx, r.s, agentPlaces, "SELECT "+agentFields+" FROM agents WHERE id = ?", id)
+	if err == nil && a == nil {
+		return nil, ci.Errorf(ci.CodeNotFound, "there is no agent %q", id)
+	}
+	return a, err
+}
+
+// DeleteAgent forgets an agent and its order to drain, or is ci.CodeNotFound.
+func (tx *Tx) DeleteAgent(ctx context.Context, id string) error {
+	n, err := tx.s.exec(ctx, "DELETE FROM agents WHERE id = ?", id)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return ci.Errorf(ci.CodeNotFound, "there is no agent %q", id)
+	}
+	_, err = tx.s.exec(ctx, "DELETE FROM drains WHERE agent = ?", id)
+	return err
+}
+
+func drainPlaces(d *ci.Drain) []any {
+	return []any{&d.Reason, stamp{&d.Deadline}, stamp{&d.Since}}
+}
+
+// SetDrain orders an agent to take nothing new, in place of an earlier order;
+// nil takes the order back. An unknown agent is ci.CodeNotFound.
+func (tx *Tx) SetDrain(ctx context.Context, agent string, d *ci.Drain) error {
+	if _, err := tx.GetAgent(ctx, agent); err != nil {
+		return err
+	}
+	if d == nil {
+		_, err := tx.s.exec(ctx, "DELETE FROM drains WHERE agent = ?", agent)
+		return err
+	}
+	_, err := tx.s.exec(ctx, insertText("drains", "agent, reason, deadline, since", 4)+" ON CONFLICT (agent) DO UPDATE SET "+
+		"reason = excluded.reason, deadline = excluded.deadline, since = excluded.since",
+		append([]any{agent}, values(drainPlaces(d))...)...)
+	return err
+}
+
+// GetDrain returns the order to an agent, nil when there is none.
+func (r reader) GetDrain(ctx context.Context, agent string) (*ci.Drain, error) {
+	return one(ctx, r.s, drainPlaces, "SELECT reason, deadline, since FROM drains WHERE agent = ?", agent)
+}

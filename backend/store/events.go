@@ -1,0 +1,93 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"ci/pkg/ci"
+)
+
+// A reader asks for what came after the last Seq that it saw, so no event may
+// appear behind one that was seen. On SQLite that is so by itself: there is one
+// writer, and numbers are given in the order of its commits.
+//
+// On Postgres transactions commit in another order than they take numbers from
+// a sequence. There the number of an event is made of its transaction's id
+// (times maxEvents, plus a count within the transaction), and readers see only
+// what is below the oldest transaction that still runs: everything there is
+// decided, and nothing can be added. The price: a transaction that writes for a
+// long time, in any database of the server, holds back the events after it.
+//
+// Transaction ids begin anew when a dump is restored on another server, so
+// event_base is added to them; rebaseEvents keeps it large enough.
+
+// maxEvents is how many events one transaction may add. dialect.go has the same figure.
+const maxEvents = 4096
+
+const eventFields = "seq, type, run, job, phase, outcome, at"
+
+func eventPlaces(e *ci.Event) []any {
+	return []any{&e.Seq, (*string)(&e.Type), &e.Run, &e.Job, (*string)(&e.Phase), (*string)(&e.Outcome), stamp{&e.At}}
+}
+
+// AddEvent records an event and sets its Seq.
+func (tx *Tx) AddEvent(ctx context.Context, e *ci.Event) error {
+	if tx.events == maxEvents {
+		return ci.Errorf(ci.CodeInternal, "store: a transaction may add at most %d events", maxEvents)
+	}
+	args := values(eventPlaces(e))
+	args[0] = int64(tx.events)
+	seq, err := one(ctx, tx.s, idPlaces, "INSERT INTO events ("+eventFields+") VALUES ("+tx.d.seq+", ?, ?, ?, ?, ?, ?) RETURNING seq", args...)
+	if err != nil {
+		return err
+	}
+	tx.events++
+	e.Seq = *seq
+	return nil
+}
+
+// Events returns up to limit events behind after, in the order of Seq. job
+// limits them to one job ("" is all), a non-nil jobs to these. Who asks again
+// with the last Seq misses none.
+func (r reader) Events(ctx context.Context, after int64, limit int, job string, jobs []string) ([]ci.Event, error) {
+	q := r.d.bun.NewSelect().Table("events").ColumnExpr(eventFields).
+		Where("seq > ?", after).Where("seq < " + r.d.horizon).OrderExpr("seq").Limit(int64(limit))
+	if job != "" {
+		q.Where("job = ?", job)
+	}
+	if jobs != nil {
+		if len(jobs) == 0 {
+			return []ci.Event{}, nil
+		}
+		q.Where("job IN (?)", bun.List(jobs))
+	}
+	return listed(ctx, r.s, eventPlaces, q.String())
+}
+
+// LastEvent returns the Seq of the newest event that readers see, 0 when there is none.
+func (r reader) LastEvent(ctx context.Context) (int64, error) {
+	seq, err := one(ctx, r.s, idPlaces, "SELECT COALESCE(MAX(seq), 0) FROM events WHERE seq < "+r.d.horizon)
+	if err != nil {
+		return 0, err
+	}
+	return *seq, nil
+}
+
+// PruneEvents forgets the events before a moment: the oldest, up to the first
+// that is younger.
+func (tx *Tx) PruneEvents(ctx context.Context, before time.Time) error {
+	_, err := tx.s.exec(ctx, "DELETE FROM events WHERE seq < COALESCE((SELECT seq FROM events WHERE at >= ? ORDER BY seq LIMIT 1), 9223372036854775807)", micros(before))
+	return err
+}
+
+// rebaseEvents makes new events follow the stored ones. It matters after a
+// dump was restored on a server that has seen fewer transactions. The caller
+// holds the lock of the schema.
+func rebaseEvents(ctx context.Context, conn *sql.Conn) error {
+	const behind = "(SELECT COALESCE(MAX(seq), 0) FROM events) / 4096 + 1 - CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)"
+	_, err := conn.ExecContext(ctx, "UPDATE event_base SET base = "+behind+" WHERE base < "+behind)
+	return fault(err)
+}

@@ -1,0 +1,84 @@
+package store
+
+import (
+	"context"
+
+	"ci/pkg/ci"
+)
+
+// The columns of runs. listFields leaves out the largest, spec, which is the last.
+const (
+	listFields = "id, job, job_version, status, phase, outcome, reason, exit_code, script_started, " +
+		"commit_sha, branch_name, parameters, priority, triggered_by, git, class, agent, claim, " +
+		"lease_until, deadline, abort_requested_at, " +
+		"triggered_at, queued_at, claimed_at, started_at, collecting_at, done_at, " +
+		"console_bytes, console_sha256, console_truncated"
+	runFields = listFields + ", spec"
+)
+
+func listPlaces(r *ci.Run) []any {
+	return []any{
+		&r.ID, &r.Job, &r.JobVersion, (*string)(&r.Status), (*string)(&r.Phase), (*string)(&r.Outcome), &r.Reason, &r.ExitCode, &r.ScriptStarted,
+		&r.CommitSHA, &r.BranchName, document{&r.Parameters}, (*string)(&r.Priority), &r.TriggeredBy, document{&r.Git}, &r.Class, &r.Agent, &r.Claim,
+		stamp{&r.LeaseUntil}, stamp{&r.Deadline}, stamp{&r.AbortRequestedAt},
+		stamp{&r.Times.Triggered}, stamp{&r.Times.Queued}, stamp{&r.Times.Claimed}, stamp{&r.Times.Started}, stamp{&r.Times.Collecting}, stamp{&r.Times.Done},
+		&r.Console.Bytes, &r.Console.SHA256, &r.Console.Truncated,
+	}
+}
+
+func runPlaces(r *ci.Run) []any { return append(listPlaces(r), document{&r.Spec}) }
+
+// InsertRun records a new run as it is, and sets its ID.
+func (tx *Tx) InsertRun(ctx context.Context, r *ci.Run) error {
+	places := runPlaces(r)[1:]
+	id, err := one(ctx, tx.s, idPlaces, insertText("runs", runFields[len("id, "):], len(places))+" RETURNING id", values(places)...)
+	if err != nil {
+		return err
+	}
+	r.ID = *id
+	return nil
+}
+
+// GetRun returns the run, or ci.CodeNotFound; job "" is any, and a run of
+// another job is not found.
+func (r reader) GetRun(ctx context.Context, job string, id int64) (*ci.Run, error) {
+	run, err := one(ctx, r.s, runPlaces, "SELECT "+runFields+" FROM runs WHERE id = ?", id)
+	if err != nil {
+		return nil, err
+	}
+	if run == nil || (job != "" && run.Job != job) {
+		return nil, noRun(job, id)
+	}
+	return run, nil
+}
+
+func noRun(job string, id int64) error {
+	if job == "" {
+		return ci.Errorf(ci.CodeNotFound, "there is no run %d", id)
+	}
+	return ci.Errorf(ci.CodeNotFound, "job %q has no run %d", job, id)
+}
+
+// DeleteRun removes a done run with its results, console index and events.
+// Objects outside the database are removed before, by the caller. A run that
+// is not there is fine; one in progress is ci.CodeConflict.
+func (tx *Tx) DeleteRun(ctx context.Context, id int64) error {
+	n, err := tx.s.exec(ctx, "DELETE FROM runs WHERE id = ? AND status = 'done'", id)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		if r, err := tx.GetRun(ctx, "", id); ci.CodeOf(err) != ci.CodeNotFound {
+			if err != nil {
+				return err
+			}
+			return ci.Errorf(ci.CodeConflict, "run %d is %s; only a done run can be deleted", id, r.Phase)
+		}
+	}
+	for _, text := range []string{"DELETE FROM results WHERE run = ?", "DELETE FROM chunks WHERE run = ?", "DELETE FROM events WHERE run = ?"} {
+		if _, err := tx.s.exec(ctx, text, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,53 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"ci/pkg/ci"
+)
+
+const tokenFields = "id, name, role, jobs, created_at, expires_at, revoked_at"
+
+func tokenPlaces(t *ci.Token) []any {
+	return []any{&t.ID, &t.Name, (*string)(&t.Role), document{&t.Jobs}, stamp{&t.CreatedAt}, stamp{&t.ExpiresAt}, stamp{&t.RevokedAt}}
+}
+
+// PutToken records a new token. When a living one has its name, the error is
+// ci.CodeConflict. One that has expired counts as revoked at that moment, and
+// leaves its name.
+func (tx *Tx) PutToken(ctx context.Context, t *ci.Token) error {
+	_, err := tx.s.exec(ctx, "UPDATE tokens SET revoked_at = expires_at WHERE name = ? AND revoked_at IS NULL AND expires_at <= ?", t.Name, micros(t.CreatedAt))
+	if err != nil {
+		return err
+	}
+	n, err := tx.s.exec(ctx, insertText("tokens", tokenFields, 7)+" ON CONFLICT DO NOTHING", values(tokenPlaces(t))...)
+	if err == nil && n == 0 {
+		return ci.Errorf(ci.CodeConflict, "there is a token %q already; revoke it first, or use another name", t.Name)
+	}
+	return err
+}
+
+// GetToken returns the token, whether it is valid or not, or ci.CodeNotFound.
+func (r reader) GetToken(ctx context.Context, id string) (*ci.Token, error) {
+	t, err := one(ctx, r.s, tokenPlaces, "SELECT "+tokenFields+" FROM tokens WHERE id = ?", id)
+	if err == nil && t == nil {
+		return nil, ci.Errorf(ci.CodeNotFound, "there is no token with id %q", id)
+	}
+	return t, err
+}
+
+// ListTokens returns up to limit tokens in the order of their ids, beginning
+// behind after.
+func (r reader) ListTokens(ctx context.Context, after string, limit int) ([]ci.Token, error) {
+	return many(ctx, r.s, tokenPlaces, "SELECT "+tokenFields+" FROM tokens WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+}
+
+// RevokeToken ends a token's life; one that has ended keeps its first end.
+func (tx *Tx) RevokeToken(ctx context.Context, id string, at time.Time) error {
+	n, err := tx.s.exec(ctx, "UPDATE tokens SET revoked_at = COALESCE(revoked_at, ?) WHERE id = ?", micros(at), id)
+	if err == nil && n == 0 {
+		return ci.Errorf(ci.CodeNotFound, "there is no token with id %q", id)
+	}
+	return err
+}

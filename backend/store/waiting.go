@@ -1,0 +1,64 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"ci/pkg/ci"
+)
+
+// The indexes of queued runs hold nothing else, so these cost as much as runs
+// wait, not as much as are stored.
+const queued = "status = 'in_progress' AND phase = 'queued'"
+
+// StaleQueued returns queued runs whose message was never published, or last
+// before a moment; those that wait for it longest come first. Without Spec.
+func (r reader) StaleQueued(ctx context.Context, before time.Time, limit int) ([]ci.Run, error) {
+	return many(ctx, r.s, listPlaces, "SELECT "+listFields+" FROM runs WHERE "+queued+" AND published_at < ? ORDER BY published_at, id LIMIT ?", micros(before), limit)
+}
+
+// MarkPublished notes when the messages of queued runs were published.
+func (tx *Tx) MarkPublished(ctx context.Context, ids []int64, at time.Time) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := listed(ctx, tx.s, idPlaces, tx.d.format("UPDATE runs SET published_at = ? WHERE "+queued+" AND id IN (?) RETURNING id", at.UnixMicro(), bun.List(ids)))
+	return err
+}
+
+// QueuePosition returns how many queued runs are ahead of one: those of its
+// class that are more urgent, and those of its lane that were queued before. A
+// run that is not queued has nobody ahead.
+func (r reader) QueuePosition(ctx context.Context, run *ci.Run) (int, error) {
+	if run.Done() || run.Phase != ci.PhaseQueued {
+		return 0, nil
+	}
+	var ahead int64
+	for _, p := range ci.Priorities {
+		text, args := "SELECT COUNT(*) FROM runs WHERE "+queued+" AND class = ? AND priority = ?", []any{run.Class, string(p)}
+		if p == run.Priority {
+			text += " AND (queued_at < ? OR (queued_at = ? AND id < ?))"
+			args = append(args, micros(run.Times.Queued), micros(run.Times.Queued), run.ID)
+		}
+		n, err := one(ctx, r.s, idPlaces, text, args...)
+		if err != nil {
+			return 0, err
+		}
+		ahead += *n
+		if p == run.Priority {
+			break
+		}
+	}
+	return int(ahead), nil
+}
+
+func depthPlaces(d *ci.QueueDepth) []any {
+	return []any{&d.Lane.Class, (*string)(&d.Lane.Priority), &d.Queued, stamp{&d.Oldest}}
+}
+
+// QueueDepths returns the lanes in which runs wait, by class and priority.
+func (r reader) QueueDepths(ctx context.Context) ([]ci.QueueDepth, error) {
+	return many(ctx, r.s, depthPlaces, "SELECT class, priority, COUNT(*), MIN(queued_at) FROM runs WHERE "+queued+" GROUP BY class, priority ORDER BY class, priority DESC")
+}

@@ -1,0 +1,211 @@
+// Package machine joins an agent with its Docker driver. ci-agent is one such
+// machine; cid contains one.
+package machine
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/google/uuid"
+	"github.com/spf13/pflag"
+
+	"ci/agentd"
+	"ci/agentd/docker"
+	"ci/agentd/runner"
+	"ci/pkg/ci"
+)
+
+// Version is set at build time.
+var Version = "dev"
+
+// Agent carries runs out until it is drained or its context ends.
+type Agent interface {
+	Run(ctx context.Context) error
+	// Drain takes nothing new and lets Run return once all runs in hand have
+	// ended. A second call aborts them.
+	Drain()
+}
+
+// Options are an agent's settings.
+type Options struct {
+	id           string
+	cpus         float64
+	memory       string
+	threshold    float64
+	docker       string
+	toolboxImage string
+	subnet       string
+}
+
+// Flags defines the agent's settings; cid puts "agent-" before each name.
+// maxLoad is the default of max-load: a machine among many leaves a run to a
+// less busy one, while the only agent of a laptop would help nobody by refusing.
+func (o *Options) Flags(fs *pflag.FlagSet, prefix string, maxLoad float64) {
+	fs.StringVar(&o.id, prefix+"id", "", "name of this agent, for good (default: the host's name and a random part, kept in the data folder)")
+	fs.Float64Var(&o.cpus, prefix+"cpus", 0, "cores to offer to runs (default: all)")
+	fs.StringVar(&o.memory, prefix+"memory", "", "memory to offer to runs, for example 8GiB (default: all)")
+	fs.Float64Var(&o.threshold, prefix+"max-load", maxLoad, "CPU load, 0 to 1, over which no further run is taken; 1 never refuses for load")
+	fs.StringVar(&o.docker, prefix+"docker", "", "Docker engine, unix:///path or tcp://host:port (default: $DOCKER_HOST, else the local one)")
+	fs.StringVar(&o.toolboxImage, prefix+"toolbox-image", "", "published image with git and a shell, instead of one put together from this machine")
+	fs.StringVar(&o.subnet, prefix+"subnet", "", "private address range that runs' networks are cut from, for example 10.231.0.0/16")
+}
+
+// Parts is what an agent is joined to.
+type Parts struct {
+	Dir    string // for its identity and for results on their way
+	Uplink agentd.Uplink
+	Queue  agentd.Queue
+	Bus    agentd.Bus
+	Store  Store
+	// Lease is how long the backend waits for a silent agent.
+	Lease time.Duration
+	// Reborn is told the agent's id once nothing of its earlier life is left.
+	Reborn func(ctx context.Context, agent string) error
+	Log    *slog.Logger
+}
+
+// Store answers what an agent wants to know about all runs.
+type Store interface {
+	GetConfig(ctx context.Context) (*ci.Config, error)
+	QueueDepths(ctx context.Context) ([]ci.QueueDepth, error)
+}
+
+// New makes an agent on Docker.
+func New(o Options, p Parts) (Agent, error) {
+	id, err := identity(o.id, p.Dir)
+	if err != nil {
+		return nil, err
+	}
+	memory, err := bytesOf(o.memory)
+	if err != nil {
+		return nil, err
+	}
+	driver, err := docker.New(docker.Config{Agent: id, Host: o.docker, ToolboxImage: o.toolboxImage, Subnet: o.subnet, Log: p.Log})
+	if err != nil {
+		return nil, err
+	}
+	spool := filepath.Join(p.Dir, "spool")
+	if err := os.MkdirAll(spool, 0o700); err != nil {
+		return nil, err
+	}
+	return agentd.New(agentd.Config{
+		ID: id, Version: Version, Uplink: p.Uplink, Queue: p.Queue, Bus: p.Bus,
+		Driver: &reborn{Driver: driver, tell: func(ctx context.Context) error { return p.Reborn(ctx, id) }},
+		Classes: func(ctx context.Context) ([]ci.Quota, error) {
+			c, err := p.Store.GetConfig(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return c.Classes, nil
+		},
+		Depths: p.Store.QueueDepths, CPUs: o.cpus, Memory: memory, Threshold: o.threshold, TTL: p.Lease, Dir: spool, Log: p.Log,
+	})
+}
+
+// reborn tells the backend, once in this process's life and after the sweep of
+// what an earlier one left, that the agent holds nothing any more.
+type reborn struct {
+	runner.Driver
+	tell func(context.Context) error
+	mu   sync.Mutex
+	told bool
+}
+
+// Open makes what all runs share and sweeps.
+func (r *reborn) Open(ctx context.Context) error {
+	if err := r.Driver.Open(ctx); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.told {
+		return nil
+	}
+	if err := r.tell(ctx); err != nil {
+		return err
+	}
+	r.told = true
+	return nil
+}
+
+// identity is the agent's name: the chosen one, or one that the data folder keeps.
+func identity(chosen, dir string) (string, error) {
+	if chosen != "" {
+		return chosen, ci.ValidateName(chosen)
+	}
+	path := filepath.Join(dir, "agent.id")
+	b, err := os.ReadFile(path)
+	if id := strings.TrimSpace(string(b)); err == nil && id != "" {
+		return id, ci.ValidateName(id)
+	}
+	host, _ := os.Hostname()
+	id := hostPart(host) + "-" + uuid.NewString()[:8]
+	return id, os.WriteFile(path, []byte(id+"\n"), 0o600)
+}
+
+// hostPart keeps what a name may hold of a host's name.
+func hostPart(host string) string {
+	host, _, _ = strings.Cut(host, ".")
+	if len(host) > 40 {
+		host = host[:40]
+	}
+	if ci.ValidateName(host) != nil {
+		return "agent"
+	}
+	return host
+}
+
+func bytesOf(s string) (int64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	n, err := units.RAMInBytes(s)
+	if err != nil || n <= 0 {
+		return 0, fmt.Errorf("the memory to offer, %q, is not a size like 8GiB", s)
+	}
+	return n, nil
+}
+
+// Off is an agent that carries nothing out.
+func Off() Agent { return &off{done: make(chan struct{})} }
+
+type off struct {
+	once sync.Once
+	done chan struct{}
+}
+
+// Run waits to be drained.
+func (o *off) Run(ctx context.Context) error {
+	select {
+	case <-o.done:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// Drain lets Run return.
+func (o *off) Drain() { o.once.Do(func() { close(o.done) }) }
+
+// Logger makes a program's log.
+func Logger(w io.Writer, level, format string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level %q is not debug, info, warn or error", level)
+	}
+	o := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, o)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, o)), nil
+	}
+	return nil, fmt.Errorf("--log-format %q is neither text nor json", format)
+}

@@ -1,0 +1,17 @@
+// Command ci-agent is an agent machine: it takes runs from the queue and
+// carries them out. The same binary is what runs inside containers.
+package main
+
+import (
+	"os"
+
+	"ci/agentd/toolbox"
+	"ci/cmd/ci-agent/machine"
+)
+
+func main() {
+	if code, ran := toolbox.Main(os.Args); ran {
+		os.Exit(code)
+	}
+	os.Exit(machine.Main(os.Args[1:], os.Stdout, os.Stderr))
+}

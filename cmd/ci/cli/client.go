@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"iter"
+	"time"
+
+	"ci/pkg/ci"
+)
+
+// Client is what the verbs need of the API. pkg/api.Client is one.
+type Client interface {
+	PutJob(ctx context.Context, j *ci.Job, ifVersion int64) (*ci.Job, bool, error)
+	GetJob(ctx context.Context, name string) (*ci.Job, error)
+	ListJobs(ctx context.Context) iter.Seq2[ci.Job, error]
+	DeleteJob(ctx context.Context, name string) error
+
+	Trigger(ctx context.Context, t ci.Trigger) (*ci.Run, error)
+	GetRun(ctx context.Context, job string, id int64) (*ci.Run, error)
+	WaitRun(ctx context.Context, job string, id int64, until ci.Until) (*ci.Run, error)
+	ListRuns(ctx context.Context, f ci.RunFilter) iter.Seq2[ci.Run, error]
+	Abort(ctx context.Context, job string, id int64) (*ci.Run, error)
+	Explain(ctx context.Context, job string, id int64) (*ci.QueueReport, error)
+
+	Results(ctx context.Context, job string, id int64) ([]ci.Result, error)
+	OpenResult(ctx context.Context, job string, id int64, name string) (body io.ReadCloser, contentType, filename string, size int64, err error)
+	Console(ctx context.Context, job string, id, from int64, follow bool) (io.ReadCloser, error)
+	Events(ctx context.Context, after int64) iter.Seq2[ci.Event, error]
+
+	ListAgents(ctx context.Context) ([]ci.Agent, error)
+	Drain(ctx context.Context, agent string, d ci.Drain) (ci.Drain, error)
+	Undrain(ctx context.Context, agent string) error
+	Queues(ctx context.Context) ([]ci.QueueDepth, error)
+	GetConfig(ctx context.Context) (*ci.Config, error)
+	PutConfig(ctx context.Context, c *ci.Config, ifVersion int64) (*ci.Config, error)
+	CreateToken(ctx context.Context, t ci.Token) (bearer string, made ci.Token, err error)
+	ListTokens(ctx context.Context) iter.Seq2[ci.Token, error]
+	RevokeToken(ctx context.Context, id string) error
+}
+
+// client opens the API of the server that is meant.
+func (a *app) client() (Client, error) { return a.open(quick) }
+
+// patientClient is for following a run.
+func (a *app) patientClient() (Client, error) { return a.open(patient) }
+
+func (a *app) open(retry time.Duration) (Client, error) {
+	e, err := a.endpoint()
+	if err != nil {
+		return nil, err
+	}
+	return a.dial(e, a.userAgent(), retry)
+}
+
+func (a *app) userAgent() string { return "ci/" + a.Version }

@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"ci/pkg/ci"
+)
+
+func TestJobApplyFlags(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	line := []string{
+		"job", "apply", "unit", "--git-url", "https://h/p.git", "--config-path", "ci/unit.yaml", "--ssh-key", "k",
+		"-p", "LEVEL=1", "--required", "STAGE",
+	}
+	require.Equal(t, said{0, "unit\tcreated\t1\n", ""}, w.run(line...))
+	require.Equal(t, said{0, "unit\tunchanged\t1\n", ""}, w.run(line...))
+	require.Equal(t, said{0, "unit\tupdated\t2\n", ""}, w.run(line[:9]...))
+	require.Equal(t, said{0, "unit unchanged (version 2)\n", ""}, w.terminal().run(line[:9]...))
+	require.Equal(t, ci.Job{Name: "unit", Version: 2, Git: &ci.Git{URL: "https://h/p.git", ConfigPath: "ci/unit.yaml", SSHKey: "k"}}, w.client.jobs["unit"])
+}
+
+func TestJobApplyFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.stdin = `# two jobs
+name: unit
+git: { url: "https://h/p.git", configPath: ci/unit.yaml }
+parameters: [{ name: LEVEL, default: "1", description: how }]
+---
+name: hello
+freestyle:
+  script: |
+    echo hello
+`
+	require.Equal(t, said{0, "unit\tcreated\t1\nhello\tcreated\t1\n", ""}, w.run("job", "apply", "-f", "-"))
+	require.JSONEq(t, `{"script":"echo hello\n"}`, string(w.client.jobs["hello"].Freestyle))
+	require.Equal(t, "unit\tunchanged\t1\nhello\tunchanged\t1\n", w.run("job", "apply", "-f", "-").out)
+
+	for doc, want := range map[string]string{
+		"":                             "holds no job",
+		"name: x\nnmae: y\n":           "stdin is not a file of jobs: [2:1] unknown field \"nmae\"",
+		"name: x\n":                    "neither is there",
+		"name: x\nfreestyle: {}\n":     "freestyle: the key `script` is missing",
+		"name: x\nparameters: 5\n":     "not a file of jobs",
+		"{\"name\": \"x\", \"git\": {": "not a file of jobs",
+	} {
+		w.stdin = doc
+		got := w.run("job", "apply", "-f", "-")
+		require.Equal(t, exitUsage, got.code, doc)
+		require.Contains(t, got.err, want)
+	}
+}
+
+func TestJobApplyFreestyle(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	file := filepath.Join(t.TempDir(), "hello.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("script: echo\ntimeout: 5m\n"), 0o600))
+	require.Equal(t, "hello\tcreated\t1\n", w.run("job", "apply", "hello", "--freestyle", file).out)
+	require.JSONEq(t, `{"script":"echo","timeout":"5m"}`, string(w.client.jobs["hello"].Freestyle))
+	require.NoError(t, os.WriteFile(file, []byte("scirpt: echo\n"), 0o600))
+	got := w.run("job", "apply", "hello", "--freestyle", file)
+	require.Equal(t, exitUsage, got.code)
+	require.Contains(t, got.err, file+":1:1: unknown key `scirpt`; did you mean `script`?")
+	require.Equal(t, exitUsage, w.run("job", "apply", "hello", "--freestyle", file+"x").code)
+}
+
+func TestJobListShowRemove(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	require.Equal(t, said{0, "", ""}, w.run("job", "ls"))
+	w.client.jobs["unit"] = ci.Job{Name: "unit", Version: 3, Git: &ci.Git{URL: "u", ConfigPath: "p"}, Parameters: []ci.Parameter{{Name: "A", Required: true}}}
+	w.client.jobs["hello"] = ci.Job{Name: "hello", Version: 1, Freestyle: []byte(`{"script":"x"}`)}
+	require.Equal(t, "hello\tfreestyle\t\t\t1\t\nunit\tgit\tu\tp\t3\t\n", w.run("job", "ls").out)
+	require.Contains(t, w.run("job", "show", "unit").out, "version\t3\n")
+	require.Equal(t, exitNotFound, w.run("job", "show", "nope").code)
+	require.Equal(t, said{0, "", "unit deleted\n"}, w.run("job", "rm", "unit"))
+	require.Equal(t, exitNotFound, w.run("job", "rm", "unit").code)
+	w.documents["/jobs/a%20b"] = `{"name":"a b"}`
+	require.Equal(t, "a b\n", w.run("job", "show", "a b", "--jq", ".name").out)
+}
+
+func TestJobCheck(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.env = map[string]string{}
+	w.stdin = "script: x\n"
+	require.Equal(t, said{0, "", "stdin is valid\n"}, w.run("job", "check", "-"))
+	w.stdin = "scirpt: x\n"
+	got := w.run("job", "lint", "-")
+	require.Equal(t, exitFailed, got.code)
+	require.Contains(t, got.out, "stdin:1:1: unknown key `scirpt`; did you mean `script`?\n")
+	require.Equal(t, "false\n", w.run("job", "check", "-", "--jq", ".valid").out)
+	require.Equal(t, exitUsage, w.run("job", "check", "/nowhere").code)
+	require.Contains(t, w.run("job", "schema").out, `"title": "Job file"`)
+	require.Equal(t, "Job file\n", w.run("job", "schema", "--jq", ".title").out)
+	require.Contains(t, w.run("job", "schema", "--text").out, "resources.cpus (default 1)")
+}

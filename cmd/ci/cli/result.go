@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"ci/pkg/ci"
+)
+
+func newResult(a *app) *cobra.Command {
+	cmd := parent("result", "List, fetch and read what runs saved", newResultList(a), newResultGet(a), newResultTests(a))
+	cmd.Aliases = []string{"results", "artifact", "artifacts"}
+	return cmd
+}
+
+func resultPiped() []column[ci.Result] {
+	return []column[ci.Result]{
+		{"name", func(r ci.Result) string { return r.Name }, nil},
+		{"content type", func(r ci.Result) string { return r.ContentType }, nil},
+		{"bytes", func(r ci.Result) string { return strconv.FormatInt(r.Size, 10) }, nil},
+		{"files", func(r ci.Result) string { return strconv.Itoa(r.Files) }, nil},
+		{"sha256", func(r ci.Result) string { return r.SHA256 }, nil},
+		{"filename", func(r ci.Result) string { return r.Filename }, nil},
+	}
+}
+
+func newResultList(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "ls JOB RUN", Aliases: []string{"list"}, Short: "List the results of a run",
+		Long: "List the results of a run; its output is called console.\n\n" + pipedColumns(resultPiped()),
+		Args: runArgs(0),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.resultList(cmd.Context(), args) },
+	}
+}
+
+func (a *app) resultList(ctx context.Context, args []string) error {
+	c, ref, err := a.openRun(ctx, args)
+	if err != nil {
+		return err
+	}
+	if a.wantsJSON() {
+		return a.printGet(ctx, runPath(ref.job, ref.id)+"/results")
+	}
+	results, err := c.Results(ctx, ref.job, ref.id)
+	if err != nil {
+		return err
+	}
+	if len(results) == 0 && a.OutTTY {
+		a.note("%s has saved nothing.", ref)
+		return nil
+	}
+	printTable(a, results, []column[ci.Result]{
+		{"RESULT", func(r ci.Result) string { return r.Name }, func(ci.Result) style { return bold }},
+		{"SIZE", func(r ci.Result) string { return ci.Bytes(r.Size) }, nil},
+		{"FILES", func(r ci.Result) string { return strconv.Itoa(r.Files) }, nil},
+		{"TYPE", func(r ci.Result) string { return r.ContentType }, func(ci.Result) style { return dim }},
+	}, resultPiped())
+	return nil
+}

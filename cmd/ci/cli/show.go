@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"ci/pkg/ci"
+)
+
+func newShow(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "show JOB RUN",
+		Aliases: []string{"view", "get"},
+		Short:   "Show one run",
+		Long:    "Show one run. In a pipe each line is a name, a tab and a value.",
+		Example: "  ci show unit-test @latest\n  ci show unit-test/123 --jq .outcome",
+		Args:    runArgs(0),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.show(cmd.Context(), args)
+		},
+	}
+}
+
+func (a *app) show(ctx context.Context, args []string) error {
+	c, ref, err := a.openRun(ctx, args)
+	if err != nil {
+		return err
+	}
+	if a.wantsJSON() {
+		return a.printGet(ctx, runPath(ref.job, ref.id))
+	}
+	run, err := c.GetRun(ctx, ref.job, ref.id)
+	if err != nil {
+		return err
+	}
+	results, err := c.Results(ctx, ref.job, ref.id)
+	if err != nil {
+		return err
+	}
+	a.printPairs(a.runPairs(run, results))
+	return nil
+}
+
+func (a *app) runPairs(r *ci.Run, results []ci.Result) []pair {
+	pairs := []pair{
+		{"run", refOf(r).String()},
+		{"state", state(r)},
+		{"reason", r.Reason},
+		{"exit code", exitStatus(r)},
+		{"branch", r.BranchName},
+		{"commit", r.CommitSHA},
+		{"priority", string(r.Priority)},
+		{"class", r.Class},
+		{"agent", r.Agent},
+		{"triggered by", r.TriggeredBy},
+		{"triggered", a.when(r)},
+		{"queued", stamp(r.Times.Queued)},
+		{"claimed", stamp(r.Times.Claimed)},
+		{"started", stamp(r.Times.Started)},
+		{"collecting", stamp(r.Times.Collecting)},
+		{"done", stamp(r.Times.Done)},
+		{"abort requested", stamp(r.AbortRequestedAt)},
+		{"output", ci.Bytes(r.Console.Bytes)},
+	}
+	if d := took(r, a.Now()); d > 0 {
+		pairs = append(pairs, pair{"took", short(d)})
+	}
+	for _, name := range sortedKeys(r.Parameters) {
+		pairs = append(pairs, pair{"parameter " + clean(name), r.Parameters[name]})
+	}
+	for _, s := range results {
+		pairs = append(pairs, pair{"result " + clean(s.Name), fmt.Sprintf("%s, %s", ci.Bytes(s.Size), s.ContentType)})
+	}
+	return pairs
+}
+
+func (a *app) when(r *ci.Run) string {
+	if !a.OutTTY {
+		return stamp(r.Times.Triggered)
+	}
+	return stamp(r.Times.Triggered) + ", " + age(a.Now(), r.Times.Triggered)
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,14 @@
+// Command ci is the command line: it triggers runs, follows them and manages
+// jobs over the API.
+package main
+
+import (
+	"context"
+	"os"
+
+	"ci/cmd/ci/cli"
+)
+
+var version = "dev" // the linker sets it
+
+func main() { os.Exit(cli.Main(context.Background(), os.Args[1:], cli.System(version))) }

@@ -1,0 +1,17 @@
+// Command cid is the backend: it serves the API, records runs, and, on a
+// machine with Docker, carries them out.
+package main
+
+import (
+	"os"
+
+	"ci/agentd/toolbox"
+	"ci/cmd/cid/daemon"
+)
+
+func main() {
+	if code, ran := toolbox.Main(os.Args); ran {
+		os.Exit(code)
+	}
+	os.Exit(daemon.Main(os.Args[1:], os.Stdout, os.Stderr))
+}

@@ -1,0 +1,123 @@
+package rig
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+)
+
+// Docker looks at an engine by its HTTP API. Only what the tests need: lists
+// by label, removal by id, and images made of a few files.
+type Docker struct {
+	base string
+	http *http.Client
+}
+
+// OpenDocker finds the engine as the docker command does: $DOCKER_HOST, else the usual socket.
+func OpenDocker() (*Docker, error) {
+	host := os.Getenv("DOCKER_HOST")
+	if host == "" {
+		host = "unix:///var/run/docker.sock"
+	}
+	network, addr, _ := strings.Cut(host, "://")
+	if network != "unix" && network != "tcp" {
+		return nil, fmt.Errorf("DOCKER_HOST %q is neither unix:// nor tcp://", host)
+	}
+	d := &Docker{base: "http://docker", http: &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, addr)
+		},
+	}}}
+	_, err := d.call(context.Background(), http.MethodGet, "/_ping", nil)
+	return d, err
+}
+
+func (d *Docker) call(ctx context.Context, method, path string, body io.Reader) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, d.base+path, body)
+	if err != nil {
+		return nil, err
+	}
+	r, err := d.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err == nil && r.StatusCode >= 300 && r.StatusCode != http.StatusNotFound {
+		err = fmt.Errorf("docker: %s %s: %s: %s", method, path, r.Status, b)
+	}
+	return b, err
+}
+
+// Objects lists containers, volumes and networks that have all of some labels
+// ("ci.agent=x", "ci.run"), each as "kind/id".
+func (d *Docker) Objects(ctx context.Context, labels ...string) ([]string, error) {
+	filter, err := json.Marshal(map[string][]string{"label": labels})
+	if err != nil {
+		return nil, err
+	}
+	query := "filters=" + url.QueryEscape(string(filter))
+	var containers, networks []struct {
+		ID string `json:"Id"`
+	}
+	var volumes struct{ Volumes []struct{ Name string } }
+	for path, out := range map[string]any{"/containers/json?all=1&": &containers, "/networks?": &networks, "/volumes?": &volumes} {
+		b, err := d.call(ctx, http.MethodGet, path+query, nil)
+		if err == nil {
+			err = json.Unmarshal(b, out)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	var all []string
+	for _, c := range containers {
+		all = append(all, "containers/"+c.ID)
+	}
+	for _, v := range volumes.Volumes {
+		all = append(all, "volumes/"+v.Name)
+	}
+	for _, n := range networks {
+		all = append(all, "networks/"+n.ID)
+	}
+	return all, nil
+}
+
+// Remove removes objects that Objects listed: containers, which hold the rest, first.
+func (d *Docker) Remove(ctx context.Context, objects []string) error {
+	var errs []error
+	for _, kind := range []string{"containers/", "volumes/", "networks/"} {
+		for _, o := range slices.DeleteFunc(slices.Clone(objects), func(o string) bool { return !strings.HasPrefix(o, kind) }) {
+			query := ""
+			if kind == "containers/" {
+				query = "?force=1&v=1"
+			}
+			_, err := d.call(ctx, http.MethodDelete, "/"+o+query, nil)
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Import makes an image whose whole content is a tar archive.
+func (d *Docker) Import(ctx context.Context, name, tag string, archive io.Reader) error {
+	b, err := d.call(ctx, http.MethodPost, "/images/create?fromSrc=-&repo="+name+"&tag="+tag, archive)
+	if err == nil && strings.Contains(string(b), `"error"`) {
+		err = fmt.Errorf("docker: import: %s", b)
+	}
+	return err
+}
+
+// RemoveImage removes an image by its name.
+func (d *Docker) RemoveImage(ctx context.Context, ref string) error {
+	_, err := d.call(ctx, http.MethodDelete, "/images/"+ref, nil)
+	return err
+}
