@@ -41,7 +41,7 @@ func agentCommand(ts *testscript.TestScript, neg bool, args []string) {
 		a = &agent{id: "e2e-" + rig.Random()}
 		a.args = append([]string{
 			"--id", a.id, "--data", filepath.Join(s.work, name), "--log-level", "debug",
-			"--cpus", "4", "--memory", "8GiB", "--max-load", "0.0001",
+			"--cpus", "4", "--memory", "8GiB", "--max-load", "1",
 		}, args[2:]...)
 		s.agents[name] = a
 		ts.Setenv("AGENT", a.id)

@@ -32,8 +32,24 @@ show() { printf '$ %s\n' "$1" >&3; eval "$1"; }
 # field takes one field out of a JSON document on stdin; the last one wins.
 field() { sed -nE "s/.*\"$1\": *\"?([^\",}]*).*/\1/p" | tail -1; }
 
-# lines breaks a JSON document into lines for people.
-lines() { sed -E 's/,"/,\n  "/g; s/^\{/{ /'; echo; }
+# lines breaks a JSON document into lines for people: a line for each member,
+# and for each element of a list in it.
+lines() {
+  awk '{
+    depth = 0; text = 0; out = ""
+    for (i = 1; i <= length($0); i++) {
+      c = substr($0, i, 1)
+      if (text) {
+        if (c == "\\") { out = out c; c = substr($0, ++i, 1) } else if (c == "\"") text = 0
+      } else if (c == "\"") text = 1
+      else if (c == "{" || c == "[") kind[++depth] = c
+      else if (c == "}" || c == "]") depth--
+      out = out c
+      if (!text && c == "," && (depth == 1 || (depth == 2 && kind[2] == "["))) out = out "\n" (depth == 1 ? "   " : "     ")
+    }
+    print "  " out
+  }'
+}
 
 # stop ends a process of ours and waits for it, in the end by force.
 stop() {
@@ -129,8 +145,8 @@ say "cid: the whole system in one process."
 export DATA=$work/data
 port=$(free_port)
 CI_URL=http://127.0.0.1:$port
-printf '$ %s\n' "bin/cid --data \$DATA --listen 127.0.0.1:$port --git-allow $GIT_HOST &"
-bin/cid --data "$DATA" --listen "127.0.0.1:$port" --git-allow "$GIT_HOST" --agent-id "$agent" >"$work/cid.log" 2>&1 &
+printf '$ %s\n' "bin/cid --data \$DATA --listen 127.0.0.1:$port --git-allow $GIT_HOST --agent-id $agent --agent-max-load 1 &"
+bin/cid --data "$DATA" --listen "127.0.0.1:$port" --git-allow "$GIT_HOST" --agent-id "$agent" --agent-max-load 1 >"$work/cid.log" 2>&1 &
 cid=$!
 for _ in $(seq 300); do
   kill -0 "$cid" 2>/dev/null || die "cid ended at once"
@@ -139,6 +155,7 @@ for _ in $(seq 300); do
 done
 show 'curl -sf -m 5 $CI_URL/readyz' | lines
 CI_TOKEN=$(cat "$DATA/admin.token")
+note "--git-allow: an insecure URL and a private address are refused unless named. --agent-max-load 1: start runs on a busy machine, too."
 note "its admin token is in \$DATA/admin.token; below, CI_TOKEN holds it and CI_URL is $CI_URL"
 
 # From here on every request carries the token, and fails with the server's words.
@@ -158,7 +175,7 @@ ID=$(field id <"$work/run.json")
 [ -n "$ID" ] || die "the answer holds no id"
 
 say "Its console, while it is written."
-show 'curl -N "$CI_URL/jobs/unit-test/runs/$ID/results/console?follow=1"'
+show 'curl -N "$CI_URL/jobs/unit-test/runs/$ID/results/console?follow=1"' | tee "$work/console"
 
 say "The run, once it is done."
 show 'curl "$CI_URL/jobs/unit-test/runs/$ID?wait=60s&until=done"' | tee "$work/done.json" | lines
@@ -168,7 +185,7 @@ commit=$(field commitSha <"$work/done.json")
 [ "$commit" = "$COMMIT" ] || die "the run was of commit '$commit', and the branch is at $COMMIT"
 
 say "What it left: results, each with its media type."
-show 'curl "$CI_URL/jobs/unit-test/runs/$ID/results"' | lines
+show 'curl "$CI_URL/jobs/unit-test/runs/$ID/results"' | tee "$work/results.json" | lines
 
 say "The JUnit reports, downloaded."
 cd "$work"
@@ -195,8 +212,11 @@ fi
 [ ! -s "$work/new" ] || sed 's/ agent=.*//; s/^/   made by somebody else meanwhile: /' "$work/new"
 note "docker ps -a, docker volume ls, docker network ls: nothing of this demo is left"
 
+say "In short: run $ID of unit-test at commit ${commit:0:12}."
+note "console:"
+sed 's/^/   | /' "$work/console"
+note "results:"
+{ cat "$work/results.json"; echo; } | sed 's/{"name":/\n&/g' | sed -nE 's/.*"name":"([^"]*)","contentType":"([^"]*)","size":([0-9]*).*/   | \1, \2, \3 bytes/p'
+sed 's/^/   |   in junit.zip: /' "$work/list"
 echo
-curl() { command curl "$@"; }
-note "results: $(awk '{print $2}' "$work/list" | tr '\n' ' ')in junit.zip"
-note "run $ID of unit-test at commit ${commit:0:12}: $outcome"
 echo "$outcome"

@@ -61,12 +61,9 @@ func (t *tree) explain(err error) error {
 	}
 	url := t.remote.raw
 	switch {
-	case t.sha != "" && says(err, "not our ref", "couldn't find remote ref", "unadvertised object", "bad object"):
-		return t.noCommit()
+	case says(err, "couldn't find remote ref") && t.branch == "":
+		return ci.Errorf(ci.CodeInvalid, "%s has no default branch; name a branch or a commit", url)
 	case says(err, "couldn't find remote ref"):
-		if t.branch == "" {
-			return ci.Errorf(ci.CodeInvalid, "%s has no default branch; name a branch or a commit", url)
-		}
 		return ci.Errorf(ci.CodeInvalid, "branch %s does not exist in %s", t.branch, url)
 	}
 	if m := httpStatus.FindStringSubmatch(g.stderr); m != nil {

@@ -88,8 +88,7 @@ func (t *tree) environment() []string {
 	}
 	settings := [][2]string{
 		{"remote.origin.url", t.remote.raw},
-		{"remote.origin.promisor", "true"},
-		{"remote.origin.partialclonefilter", "blob:none"},
+		{"remote.origin.promisor", strconv.FormatBool(!t.whole)},
 		{"protocol.ext.allow", "never"},
 		{"protocol.file.allow", "never"},
 		{"protocol.version", "2"},

@@ -30,8 +30,8 @@ type repo struct {
 	t    *testing.T
 	dir  string // <root>/project.git
 	root string
-	// tip is main's commit, old its parent, lost a commit that no ref leads to.
-	tip, old, lost string
+	// tip is main's commit, old its parent.
+	tip, old string
 }
 
 const jobFile = "script: make test\n"
@@ -66,7 +66,6 @@ func newRepo(t *testing.T) *repo {
 	require.NoError(t, os.Symlink("test.yaml", filepath.Join(work, "ci/link.yaml")))
 	require.NoError(t, os.Symlink("ci", filepath.Join(work, "linked")))
 	r.tip = commit("tip")
-	r.lost = r.git("--git-dir", r.dir, "commit-tree", "-m", "lost", "-p", r.tip, r.tip+"^{tree}")
 	r.git("--git-dir", r.dir, "tag", "-a", "-m", "v1", "v1")
 	return r
 }

@@ -75,7 +75,7 @@ func New(cfg Config) (*Source, error) {
 		}
 		s.allow = append(s.allow, a)
 	}
-	return s, nil
+	return s, tidy(cfg.Dir)
 }
 
 // CheckURL says whether a job may have this git URL: its form and what is

@@ -24,39 +24,39 @@ type tree struct {
 	sha    string
 	branch string
 	path   string
+	// whole fetches all files of the commit, for servers that can't give a single one.
+	whole bool
 }
 
 // read fetches the commit and its trees, and then the one file that is wanted.
 // That are two conversations with the server: its filter can leave all files
 // out, but no protocol lets one ask for a file by its path.
 func (t *tree) read(ctx context.Context) (commit string, file []byte, err error) {
-	if err := t.fetch(ctx); err != nil {
+	commit, err = t.fetch(ctx)
+	if err != nil {
 		return "", nil, err
 	}
-	ref, err := os.ReadFile(filepath.Join(t.dir, target))
-	if err != nil {
-		return "", nil, ci.Errorf(ci.CodeUnavailable, "git fetched %s but no commit came: %w", t.remote.raw, err)
-	}
-	commit = string(bytes.TrimSpace(ref))
-	if !ci.ValidCommit(commit) {
-		return "", nil, ci.Errorf(ci.CodeUnavailable, "git fetched %s but said %q instead of a commit", t.remote.raw, commit)
-	}
-	if t.sha != "" && commit != t.sha {
-		return "", nil, t.noCommit()
-	}
 	file, err = t.file(ctx, commit)
-	return commit, file, err
+	if says(err, "from promisor remote") && says(err, "unadvertised object", "not our ref") {
+		// The server filters, but does not give single files (an old protocol, mostly).
+		t.sha, t.whole = commit, true
+		if commit, err = t.fetch(ctx); err != nil {
+			return "", nil, err
+		}
+		file, err = t.file(ctx, commit)
+	}
+	return commit, file, t.explain(err)
 }
 
-// fetch brings the commit and its trees. Where a server says that it can't do
-// it so, it is done in another way.
-func (t *tree) fetch(ctx context.Context) error {
+// fetch brings the commit and its trees, and returns its id. Where a server
+// says that it can't do it so, it is done in another way.
+func (t *tree) fetch(ctx context.Context) (commit string, err error) {
 	format := "sha1"
 	if len(t.sha) == 64 {
 		format = "sha256"
 	}
-	if err := repository(t.dir, format); err != nil {
-		return ci.Errorf(ci.CodeUnavailable, "there is no room to read the job file: %w", err)
+	if err := t.renew(format); err != nil {
+		return "", err
 	}
 	from := "HEAD"
 	switch {
@@ -65,27 +65,46 @@ func (t *tree) fetch(ctx context.Context) error {
 	case t.branch != "":
 		from = "refs/heads/" + t.branch
 	}
-	err := t.fetchRef(ctx, "--depth=1", "+"+from+":"+target)
+	err = t.fetchRefs(ctx, true, "+"+from+":"+target)
 	if says(err, "mismatched algorithms") && t.sha == "" {
-		if err := repository(t.dir, "sha256"); err != nil {
-			return ci.Errorf(ci.CodeUnavailable, "there is no room to read the job file: %w", err)
+		if err := t.renew("sha256"); err != nil {
+			return "", err
 		}
-		err = t.fetchRef(ctx, "--depth=1", "+"+from+":"+target)
+		err = t.fetchRefs(ctx, true, "+"+from+":"+target)
 	}
-	if says(err, "does not support shallow", "does not allow request for unadvertised object") {
-		return t.fetchAll(ctx, from)
+	switch {
+	case says(err, "does not allow request for unadvertised object"):
+		err = t.fetchAll(ctx)
+	case says(err, "does not support shallow") && t.sha == "":
+		err = t.fetchRefs(ctx, false, "+"+from+":"+target)
+	case says(err, "does not support shallow"):
+		err = t.fetchAll(ctx)
+	case t.sha != "" && says(err, "not our ref", "couldn't find remote ref"):
+		err = t.noCommit()
 	}
-	return t.explain(err)
+	if err != nil {
+		return "", t.explain(err)
+	}
+	return t.fetched()
+}
+
+// renew makes the repository anew.
+func (t *tree) renew(format string) error {
+	err := os.RemoveAll(t.dir)
+	if err == nil {
+		err = repository(t.dir, format)
+	}
+	if err != nil {
+		return ci.Errorf(ci.CodeUnavailable, "there is no room to read the job file: %w", err)
+	}
+	return nil
 }
 
 // fetchAll fetches what the server offers of its own accord, for servers that
-// don't give a commit by its id, or no single commits at all.
-func (t *tree) fetchAll(ctx context.Context, from string) error {
-	if t.sha == "" {
-		return t.explain(t.fetchRef(ctx, "+"+from+":"+target))
-	}
-	if err := t.fetchRef(ctx, "+refs/heads/*:refs/ci/heads/*", "+refs/tags/*:refs/ci/tags/*"); err != nil {
-		return t.explain(err)
+// don't give a commit by its id.
+func (t *tree) fetchAll(ctx context.Context) error {
+	if err := t.fetchRefs(ctx, false, "+refs/heads/*:refs/ci/heads/*", "+refs/tags/*:refs/ci/tags/*"); err != nil {
+		return err
 	}
 	if _, _, err := t.git(ctx, 1<<10, "update-ref", target, t.sha); err != nil {
 		return t.noCommit()
@@ -93,16 +112,34 @@ func (t *tree) fetchAll(ctx context.Context, from string) error {
 	return nil
 }
 
-func (t *tree) fetchRef(ctx context.Context, args ...string) error {
-	all := []string{
-		"fetch", "--quiet", "--no-progress", "--no-tags", "--no-write-fetch-head", "--refmap=",
-		"--no-recurse-submodules", "--filter=blob:none",
+func (t *tree) fetchRefs(ctx context.Context, shallow bool, refs ...string) error {
+	args := []string{
+		"fetch", "--quiet", "--no-progress", "--no-tags", "--no-write-fetch-head", "--refmap=", "--no-recurse-submodules",
 	}
-	if strings.HasPrefix(args[0], "--") {
-		all, args = append(all, args[0]), args[1:]
+	if shallow {
+		args = append(args, "--depth=1")
 	}
-	_, _, err := t.git(ctx, 64<<10, append(append(all, "--", "origin"), args...)...)
+	if !t.whole {
+		args = append(args, "--filter=blob:none")
+	}
+	_, _, err := t.git(ctx, 64<<10, append(append(args, "--", "origin"), refs...)...)
 	return err
+}
+
+// fetched returns the commit that was fetched.
+func (t *tree) fetched() (string, error) {
+	ref, err := os.ReadFile(filepath.Join(t.dir, target))
+	if err != nil {
+		return "", ci.Errorf(ci.CodeUnavailable, "git fetched %s but no commit came: %w", t.remote.raw, err)
+	}
+	commit := string(bytes.TrimSpace(ref))
+	switch {
+	case !ci.ValidCommit(commit):
+		return "", ci.Errorf(ci.CodeUnavailable, "git fetched %s but said %q instead of a commit", t.remote.raw, commit)
+	case t.sha != "" && commit != t.sha:
+		return "", t.noCommit()
+	}
+	return commit, nil
 }
 
 // file reads the wanted file of a commit that is here.
@@ -112,7 +149,7 @@ func (t *tree) file(ctx context.Context, commit string) ([]byte, error) {
 		if says(err, "not a tree object") {
 			return nil, ci.Errorf(ci.CodeInvalid, "%s is not a commit in %s", commit, t.remote.raw)
 		}
-		return nil, t.explain(err)
+		return nil, err
 	}
 	for entry := range strings.SplitSeq(string(out), "\x00") {
 		meta, name, _ := strings.Cut(entry, "\t")
@@ -147,7 +184,7 @@ func unfit(mode string) string {
 func (t *tree) blob(ctx context.Context, commit, id string) ([]byte, error) {
 	data, over, err := t.git(ctx, MaxFile, "cat-file", "blob", id)
 	if err != nil {
-		return nil, t.explain(err)
+		return nil, err
 	}
 	if over {
 		return nil, ci.Errorf(ci.CodeInvalid, "file %s at commit %s of %s is larger than %s; job files must be smaller", t.path, commit, t.remote.raw, ci.Bytes(MaxFile))

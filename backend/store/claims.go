@@ -12,7 +12,7 @@ import (
 // HoldRun returns nil when the claim holds its run, and keeps it so until the
 // transaction ends; else ci.CodeConflict.
 func (tx *Tx) HoldRun(ctx context.Context, c ci.Claim) error {
-	id, err := one(ctx, tx.s, idPlaces, "SELECT id FROM runs WHERE id = ? AND status = 'in_progress' AND agent = ? AND claim = ?"+tx.d.hold, c.Run, c.Agent, c.ID)
+	id, err := one(ctx, tx.s, idPlaces, "SELECT id FROM runs WHERE id = ? AND status = 'in_progress' AND agent = ? AND claim = ? AND agent <> ''"+tx.d.hold, c.Run, c.Agent, c.ID)
 	if err != nil || id != nil {
 		return err
 	}

@@ -113,7 +113,7 @@ func guard(to ci.State, c *ci.Claim) string { return held(in(ci.PhasesBefore(to)
 func held(phases string, c *ci.Claim) string {
 	where := "id = ? AND status = 'in_progress' AND " + phases
 	if c != nil {
-		where += " AND agent = ? AND claim = ?"
+		where += " AND agent = ? AND claim = ? AND agent <> ''" // an empty claim holds nothing
 	}
 	return where
 }

@@ -3,12 +3,11 @@ package nats
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
-
-// nextRequest asks for one message, or the answer that there is none.
-var nextRequest = []byte(`{"batch":1,"no_wait":true}`)
 
 // asker puts one question at a time to consumers. A message comes under the
 // subject that it was published to, so the client can't tell whose request it
@@ -19,8 +18,8 @@ type asker struct {
 }
 
 // ask takes a message from a consumer, named by the subject of its requests;
-// nil when it has none to give.
-func (a *asker) ask(ctx context.Context, next string) (*nats.Msg, error) {
+// nil when it has none to give and gets none meanwhile.
+func (a *asker) ask(ctx context.Context, next string, wait time.Duration) (*nats.Msg, error) {
 	if a.inbox == nil {
 		inbox, err := a.conn.SubscribeSync(a.conn.NewInbox())
 		if err != nil {
@@ -28,7 +27,7 @@ func (a *asker) ask(ctx context.Context, next string) (*nats.Msg, error) {
 		}
 		a.inbox = inbox
 	}
-	m, err := a.request(ctx, next)
+	m, err := a.request(ctx, next, wait)
 	if err != nil {
 		// A late answer must not be taken for that of the next question. The
 		// server drops the request with the inbox.
@@ -47,8 +46,12 @@ func (a *asker) ask(ctx context.Context, next string) (*nats.Msg, error) {
 	}
 }
 
-func (a *asker) request(ctx context.Context, next string) (*nats.Msg, error) {
-	if err := a.conn.PublishRequest(next, a.inbox.Subject, nextRequest); err != nil {
+func (a *asker) request(ctx context.Context, next string, wait time.Duration) (*nats.Msg, error) {
+	body := `{"batch":1,"no_wait":true}`
+	if wait > 0 {
+		body = fmt.Sprintf(`{"batch":1,"expires":%d}`, wait.Nanoseconds())
+	}
+	if err := a.conn.PublishRequest(next, a.inbox.Subject, []byte(body)); err != nil {
 		return nil, err
 	}
 	return a.inbox.NextMsgWithContext(ctx)

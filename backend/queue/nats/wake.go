@@ -21,18 +21,18 @@ type wakes struct {
 	waiting map[*waiter]bool
 }
 
+// waiter is one Pull.
 type waiter struct {
-	subjects []string
-	woken    chan struct{} // holds one
+	lanes []ci.Lane
+	mu    *sync.Mutex // of wakes
+	woken map[ci.Lane]bool
+	ring  chan struct{} // holds one
 }
 
 // add registers a waiter. It must be registered before the lanes are looked
 // into, so that nothing comes in between unseen.
 func (w *wakes) add(lanes []ci.Lane) *waiter {
-	v := &waiter{woken: make(chan struct{}, 1)}
-	for _, l := range lanes {
-		v.subjects = append(v.subjects, wakeSubject(l))
-	}
+	v := &waiter{lanes: lanes, mu: &w.mu, woken: map[ci.Lane]bool{}, ring: make(chan struct{}, 1)}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.waiting == nil {
@@ -48,39 +48,52 @@ func (w *wakes) remove(v *waiter) {
 	delete(w.waiting, v)
 }
 
-func (w *wakes) lane(subject string) {
+// lane wakes who waits for a lane.
+func (w *wakes) lane(l ci.Lane) { w.each(func(o ci.Lane) bool { return o == l }) }
+
+// all wakes everyone.
+func (w *wakes) all() { w.each(func(ci.Lane) bool { return true }) }
+
+func (w *wakes) each(named func(ci.Lane) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for v := range w.waiting {
-		for _, s := range v.subjects {
-			if s == subject {
-				v.wake()
-				break
+		for _, l := range v.lanes {
+			if !named(l) {
+				continue
+			}
+			v.woken[l] = true
+			select {
+			case v.ring <- struct{}{}:
+			default: // it has not looked since the last time
 			}
 		}
 	}
 }
 
-func (w *wakes) all() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for v := range w.waiting {
-		v.wake()
+// take returns the lanes with news, in the order of preference, once.
+func (v *waiter) take() []ci.Lane {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var news []ci.Lane
+	for _, l := range v.lanes {
+		if v.woken[l] {
+			news = append(news, l)
+		}
 	}
-}
-
-func (v *waiter) wake() {
-	select {
-	case v.woken <- struct{}{}:
-	default: // it will look anyway
-	}
+	clear(v.woken)
+	return news
 }
 
 func wakeSubject(l ci.Lane) string { return wakePrefix + strings.TrimSuffix(prefix(l), ".") }
 
 // listen begins to receive wake-ups, for as long as the connection lives.
 func (d *Driver) listen() error {
-	_, err := d.conn.Subscribe(wakePrefix+">", func(m *nats.Msg) { d.wakes.lane(m.Subject) })
+	_, err := d.conn.Subscribe(wakePrefix+">", func(m *nats.Msg) {
+		if l, ok := laneOf(strings.TrimPrefix(m.Subject, wakePrefix) + ".*"); ok {
+			d.wakes.lane(l)
+		}
+	})
 	if err == nil {
 		err = d.conn.FlushTimeout(patience)
 	}

@@ -18,12 +18,11 @@ import (
 func TestPlaces(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		"x":                       "line 1, column 1:",
+		"x":                        "line 1, column 1:",
 		"{\n  \"name\": \"a\",\n}": "line 3, column 1:",
-		"{\"name\": nul}":         "line 1, column 13:",
-		"{\"name\" \"a\"}":        "line 1, column 9:",
-		"{\"name\": \"a\"":        "it ends before its end",
-		"":                        "it ends before its end",
+		"{\"name\" \"a\"}":         "line 1, column 9:",
+		"{\"name\": \"a\"":         "it ends before its end",
+		"":                         "it ends before its end",
 	} {
 		err := Unmarshal([]byte(in), new(civ1.Job))
 		require.Equal(t, ci.CodeInvalid, ci.CodeOf(err), in)
@@ -72,7 +71,7 @@ func TestNaughty(t *testing.T) {
 		require.NoError(t, err)
 		var j civ1.Job
 		require.NoError(t, Unmarshal(in, &j), "%q", s)
-		require.Equal(t, strings.ToValidUTF8(s, "\uFFFD"), j.GetName())
+		require.Equal(t, string([]rune(s)), j.GetName())
 		out, err := Marshal(&j)
 		require.NoError(t, err)
 		var again civ1.Job

@@ -1,0 +1,119 @@
+package store_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"ci/backend/store"
+	"ci/backend/store/storetest/postgres"
+	"ci/pkg/ci"
+)
+
+// TestConnectionsCut ends all of the server's connections again and again under
+// load: callers get a sentence, and what was answered is there.
+func TestConnectionsCut(t *testing.T) {
+	t.Parallel()
+	server := postgres.Start(t)
+	s := open(t, server.Database(t))
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var answered []int64
+	failed := 0
+	for range 8 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				id, err := insert(t.Context(), s)
+				mu.Lock()
+				switch ci.CodeOf(err) {
+				case "":
+					answered = append(answered, id)
+				case ci.CodeUnavailable:
+					failed++
+				default:
+					t.Errorf("%v: %v", err, ci.CodeOf(err))
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for range 20 {
+		server.Exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ci'")
+	}
+	stop()
+	wg.Wait()
+	t.Logf("%d answered, %d failed", len(answered), failed)
+	require.NotEmpty(t, answered)
+	for _, id := range answered {
+		_, err := s.GetRun(t.Context(), "", id)
+		require.NoError(t, err)
+	}
+}
+
+// TestRestoredElsewhere opens a database whose events were numbered by a server
+// that had seen more transactions: new events follow them.
+func TestRestoredElsewhere(t *testing.T) {
+	t.Parallel()
+	url := postgres.Start(t).Database(t)
+	const before = int64(5_000_000_000) * 4096
+	require.NoError(t, open(t, url).Write(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.Exec(ctx, "INSERT INTO events (seq, type, run, job, phase, outcome, at) VALUES (?, 'run.done', 1, 'x', '', '', 1)", before)
+		return err
+	}))
+	s := open(t, url)
+	last, err := s.LastEvent(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, before, last)
+	_, err = insert(t.Context(), s)
+	require.NoError(t, err)
+	list, err := s.Events(t.Context(), before, 9, "", nil)
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	open(t, url) // the base stays as it is
+	_, err = insert(t.Context(), s)
+	require.NoError(t, err)
+	list, err = s.Events(t.Context(), before, 9, "", nil)
+	require.NoError(t, err)
+	require.Len(t, list, 2)
+	require.Less(t, list[1].Seq-list[0].Seq, int64(4096*100))
+}
+
+// TestDeadlock has two transactions that lock two runs in opposite order: the
+// server ends one, which is then tried again.
+func TestDeadlock(t *testing.T) {
+	t.Parallel()
+	s := open(t, postgres.Start(t).Database(t))
+	a, err := insert(t.Context(), s)
+	require.NoError(t, err)
+	b, err := insert(t.Context(), s)
+	require.NoError(t, err)
+	var both sync.WaitGroup
+	both.Add(2)
+	lock := func(first, second int64) func() {
+		return func() {
+			met := false
+			err := s.Write(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+				if _, err := tx.RequestAbort(ctx, "", first, s.Now()); err != nil {
+					return err
+				}
+				if !met {
+					met = true
+					both.Done()
+					both.Wait()
+				}
+				_, err := tx.RequestAbort(ctx, "", second, s.Now())
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	var wg sync.WaitGroup
+	wg.Go(lock(a, b))
+	wg.Go(lock(b, a))
+	wg.Wait()
+}
