@@ -3,6 +3,7 @@ package docker
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -143,7 +144,7 @@ func TestInspectShowsNoSecretAndNothingOfTheHost(t *testing.T) {
 	require.Equal(t, "/", c.WorkingDir)
 	require.Equal(t, []string{"PATH=/bin", "FROM_IMAGE=yes"}, c.Env, "only the image's own")
 	require.Equal(t, []string{"NONE"}, c.Healthcheck.Test)
-	require.Subset(t, c.Labels, map[string]string{"ci.agent": "test-common", "ci.job": "job"})
+	require.Subset(t, c.Labels, map[string]string{"ci.agent": common.cfg.Agent, "ci.run": strconv.FormatInt(o.Run, 10), "ci.job": "job"})
 }
 
 func sandboxID(t *testing.T, b *box) string {

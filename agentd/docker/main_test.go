@@ -50,10 +50,8 @@ func testMain(m *testing.M) int {
 		return fail(fmt.Errorf("these tests run containers, and no Docker engine answers at %s: %w; start one", engine.DaemonHost(), err))
 	}
 	toolbox = filepath.Join(dir, "toolbox")
-	build := exec.Command("go", "build", "-trimpath", "-o", toolbox, "./testdata/toolbox")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fail(fmt.Errorf("the toolbox can't be built: %w: %s", err, out))
+	if err := buildToolbox(); err != nil {
+		return fail(err)
 	}
 	if err := importImages(ctx); err != nil {
 		return fail(err)
@@ -74,13 +72,29 @@ func testMain(m *testing.M) int {
 	return code
 }
 
+// buildToolbox builds the smallest binary that can be the toolbox, unless
+// CI_TEST_TOOLBOX names one, such as cid itself.
+func buildToolbox() error {
+	if given := os.Getenv("CI_TEST_TOOLBOX"); given != "" {
+		toolbox = given
+		return nil
+	}
+	build := exec.Command("go", "build", "-trimpath", "-o", toolbox, "./testdata/toolbox")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("the toolbox can't be built: %w: %s", err, out)
+	}
+	return nil
+}
+
 func fail(err error) int {
 	fmt.Fprintln(os.Stderr, err)
 	return 1
 }
 
+// config is for an agent of this process alone: others may test on the same engine.
 func config(agent string) Config {
-	return Config{Agent: agent, Executable: toolbox, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	return Config{Agent: fmt.Sprintf("%s-%d", agent, os.Getpid()), Executable: toolbox, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 }
 
 // importImages makes the two images that jobs of the tests run in.

@@ -72,7 +72,7 @@ func (b *box) boot(ctx context.Context, console io.Writer) error {
 	}
 	b.env, b.user = im.env, im.user
 	err := b.launch(ctx, im)
-	if err != nil && !b.sandbox.alive() && ctx.Err() == nil {
+	if err != nil && b.sandbox.lost(err) && ctx.Err() == nil {
 		err = b.relaunch(ctx, im) // the network went away just now, which is not the run's fault
 	}
 	if err != nil {
@@ -109,11 +109,12 @@ func (b *box) launch(ctx context.Context, im image) error {
 // relaunch does it again on another network.
 func (b *box) relaunch(ctx context.Context, im image) error {
 	b.hangUp()
+	b.conn = nil
 	if err := b.d.removeContainer(ctx, b.container); err != nil {
 		return err
 	}
 	b.container = ""
-	b.shared.pool.release(b.sandbox)
+	b.shared.pool.discard(b.sandbox)
 	b.sandbox = nil
 	var err error
 	if b.sandbox, err = b.shared.pool.acquire(ctx); err != nil {

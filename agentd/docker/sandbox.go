@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
@@ -76,6 +77,12 @@ func (sb *sandbox) alive() bool {
 	default:
 		return true
 	}
+}
+
+// lost says whether an error of the engine means that the sandbox is not there
+// to be joined. Its connection may tell later.
+func (sb *sandbox) lost(err error) bool {
+	return !sb.alive() || strings.Contains(err.Error(), sb.name) || strings.Contains(err.Error(), "non running container")
 }
 
 // removeSandbox ends and removes it.

@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -63,7 +62,7 @@ func TestSSH(t *testing.T) {
 	}{
 		"fine":          {hosts: knownHosts, key: identity, url: url, branch: "main"},
 		"no branch":     {hosts: knownHosts, key: identity, url: url, branch: "nope", err: "branch nope does not exist in " + url},
-		"no repository": {hosts: knownHosts, key: identity, url: strings.TrimSuffix(url, ".git"), branch: "main", err: "there is no repository at"},
+		"no repository": {hosts: knownHosts, key: identity, url: url + "x", branch: "main", err: "there is no repository at"},
 		"wrong key":     {hosts: knownHosts, key: nobody, url: url, branch: "main", err: url + " does not let us in"},
 		"unknown host":  {hosts: "/dev/null", key: identity, url: url, branch: "main", err: "the host key of " + url + " is not known"},
 	}

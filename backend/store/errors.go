@@ -28,6 +28,8 @@ func fault(err error) error {
 	switch {
 	case err == nil, errors.As(err, &known), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
+	case strings.HasPrefix(err.Error(), "sql: ") && strings.HasSuffix(err.Error(), " is closed"):
+		return errClosed() // database/sql has no other sign of it
 	case errors.As(err, &lite):
 		return sqliteFault(lite)
 	case errors.As(err, &pg):

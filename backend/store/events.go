@@ -87,7 +87,10 @@ func (tx *Tx) PruneEvents(ctx context.Context, before time.Time) error {
 // dump was restored on a server that has seen fewer transactions. The caller
 // holds the lock of the schema.
 func rebaseEvents(ctx context.Context, conn *sql.Conn) error {
-	const behind = "(SELECT COALESCE(MAX(seq), 0) FROM events) / 4096 + 1 - CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)"
-	_, err := conn.ExecContext(ctx, "UPDATE event_base SET base = "+behind+" WHERE base < "+behind)
+	const newest = "(SELECT COALESCE(MAX(seq), 0) FROM events) / 4096 + 1 - "
+	const first, next = "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)", "CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)"
+	// What this server has numbered itself is below next, so nothing changes
+	// while others write. Measured from first, readers see the old ones at once.
+	_, err := conn.ExecContext(ctx, "UPDATE event_base SET base = "+newest+first+" WHERE base < "+newest+next)
 	return fault(err)
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ci/backend/store"
-	"ci/backend/store/storetest/postgres"
 	"ci/pkg/ci"
 )
 
@@ -46,69 +45,55 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// urls are an empty database of each engine.
-func urls(t *testing.T) map[string]string {
-	return map[string]string{"sqlite": file(t), "postgres": postgres.Start(t).Database(t)}
-}
-
-func TestOpenTogether(t *testing.T) {
-	t.Parallel()
-	for name, url := range urls(t) {
-		var wg sync.WaitGroup
-		for range 8 {
-			wg.Go(func() {
-				s, err := store.Open(t.Context(), url, slog.New(slog.DiscardHandler))
-				if err != nil {
-					t.Error(name, err)
-					return
-				}
-				err = s.Write(t.Context(), func(ctx context.Context, tx *store.Tx) error {
-					return tx.InsertRun(ctx, &ci.Run{Job: "x", Status: ci.StatusInProgress, Phase: ci.PhasePlanning})
-				})
-				if err != nil {
-					t.Error(name, err)
-				}
-				if err := s.Close(); err != nil {
-					t.Error(name, err)
-				}
+func openTogether(t *testing.T, url string) {
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			s, err := store.Open(t.Context(), url, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			err = s.Write(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+				return tx.InsertRun(ctx, &ci.Run{Job: "x", Status: ci.StatusInProgress, Phase: ci.PhasePlanning})
 			})
-		}
-		wg.Wait()
-		runs, err := open(t, url).ListRuns(t.Context(), ci.RunFilter{}, 99)
-		require.NoError(t, err)
-		require.Len(t, runs, 8)
+			if err != nil {
+				t.Error(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
+	wg.Wait()
+	runs, err := open(t, url).ListRuns(t.Context(), ci.RunFilter{}, 99)
+	require.NoError(t, err)
+	require.Len(t, runs, 8)
 }
 
-func TestOpenRefusesANewerSchema(t *testing.T) {
-	t.Parallel()
-	for _, url := range urls(t) {
-		s, err := store.Open(t.Context(), url, slog.New(slog.DiscardHandler))
-		require.NoError(t, err)
-		require.NoError(t, s.Write(t.Context(), func(ctx context.Context, tx *store.Tx) error {
-			_, err := tx.Exec(ctx, "INSERT INTO schema_versions (version_id, is_applied) VALUES (99, TRUE)")
-			return err
-		}))
-		require.NoError(t, s.Close())
-		_, err = store.Open(t.Context(), url, slog.New(slog.DiscardHandler))
-		require.ErrorContains(t, err, "schema version 99")
-		require.Equal(t, ci.CodeConflict, ci.CodeOf(err))
-	}
+func newerSchema(t *testing.T, url string) {
+	s, err := store.Open(t.Context(), url, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	require.NoError(t, s.Write(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.Exec(ctx, "INSERT INTO schema_versions (version_id, is_applied) VALUES (99, TRUE)")
+		return err
+	}))
+	require.NoError(t, s.Close())
+	_, err = store.Open(t.Context(), url, slog.New(slog.DiscardHandler))
+	require.ErrorContains(t, err, "schema version 99")
+	require.Equal(t, ci.CodeConflict, ci.CodeOf(err))
 }
 
-func TestClosed(t *testing.T) {
-	t.Parallel()
-	for _, url := range urls(t) {
-		s, err := store.Open(t.Context(), url, slog.New(slog.DiscardHandler))
-		require.NoError(t, err)
-		require.NoError(t, s.Ping(t.Context()))
-		require.Less(t, s.Now().Sub(time.Now()).Abs(), time.Minute)
-		require.Equal(t, s.Now().Location(), time.UTC)
-		require.NoError(t, s.Close())
-		require.Equal(t, ci.CodeUnavailable, ci.CodeOf(s.Ping(t.Context())))
-		_, err = s.GetJob(t.Context(), "x")
-		require.Equal(t, ci.CodeUnavailable, ci.CodeOf(err))
-		err = s.Write(t.Context(), func(context.Context, *store.Tx) error { return nil })
-		require.Equal(t, ci.CodeUnavailable, ci.CodeOf(err))
-	}
+func closed(t *testing.T, url string) {
+	s, err := store.Open(t.Context(), url, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	require.NoError(t, s.Ping(t.Context()))
+	require.Less(t, s.Now().Sub(time.Now()).Abs(), time.Minute)
+	require.Equal(t, s.Now().Location(), time.UTC)
+	require.NoError(t, s.Close())
+	require.Equal(t, ci.CodeUnavailable, ci.CodeOf(s.Ping(t.Context())))
+	_, err = s.GetJob(t.Context(), "x")
+	require.Equal(t, ci.CodeUnavailable, ci.CodeOf(err))
+	err = s.Write(t.Context(), func(context.Context, *store.Tx) error { return nil })
+	require.Equal(t, ci.CodeUnavailable, ci.CodeOf(err))
 }

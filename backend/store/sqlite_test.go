@@ -69,10 +69,9 @@ func insert(ctx context.Context, s *store.Store) (int64, error) {
 	return r.ID, err
 }
 
-// TestKilled kills writing processes again and again: what was answered is
+// killed kills writing processes again and again: what was answered is
 // there, each run has its event, and the file is sound.
-func TestKilled(t *testing.T) {
-	t.Parallel()
+func killed(t *testing.T) {
 	url := file(t)
 	var answered []int64
 	for i := range 5 {
@@ -116,9 +115,8 @@ func sound(t *testing.T, url string) {
 	require.Zero(t, halves)
 }
 
-// TestTwoProcesses writes to one file from two stores: they wait for each other.
-func TestTwoProcesses(t *testing.T) {
-	t.Parallel()
+// twoProcesses writes to one file from two stores: they wait for each other.
+func twoProcesses(t *testing.T) {
 	url := file(t)
 	stores := []*store.Store{open(t, url), open(t, url)}
 	var wg sync.WaitGroup
@@ -138,10 +136,9 @@ func TestTwoProcesses(t *testing.T) {
 	require.Equal(t, int64(400), last)
 }
 
-// TestDiskFull caps the file's size: writers get a sentence, what was answered
+// diskFull caps the file's size: writers get a sentence, what was answered
 // stays, and all goes on once there is room.
-func TestDiskFull(t *testing.T) {
-	t.Parallel()
+func diskFull(t *testing.T) {
 	url := file(t)
 	s := open(t, url)
 	capPages := func(n int) {
@@ -187,8 +184,7 @@ func TestDiskFull(t *testing.T) {
 	sound(t, url)
 }
 
-func TestReadOnly(t *testing.T) {
-	t.Parallel()
+func readOnly(t *testing.T) {
 	s := open(t, file(t))
 	require.NoError(t, s.Write(t.Context(), func(ctx context.Context, tx *store.Tx) error {
 		_, err := tx.Exec(ctx, "PRAGMA query_only = 1")
@@ -199,9 +195,8 @@ func TestReadOnly(t *testing.T) {
 	require.ErrorContains(t, err, "read-only")
 }
 
-// TestWaitingIsLeft gives up while another transaction has the writer.
-func TestWaitingIsLeft(t *testing.T) {
-	t.Parallel()
+// waitingIsLeft gives up while another transaction has the writer.
+func waitingIsLeft(t *testing.T) {
 	s := open(t, file(t))
 	busy, release := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
@@ -219,24 +214,21 @@ func TestWaitingIsLeft(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestGoexit ends a transaction's goroutine in the middle, as a failing test does.
-func TestGoexit(t *testing.T) {
-	t.Parallel()
-	for _, url := range urls(t) {
-		s := open(t, url)
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			_ = s.Write(t.Context(), func(ctx context.Context, tx *store.Tx) error {
-				_ = tx.InsertRun(ctx, &ci.Run{Job: "x"})
-				runtime.Goexit()
-				return nil
-			})
+// goexit ends a transaction's goroutine in the middle, as a failing test does.
+func goexit(t *testing.T, url string) {
+	s := open(t, url)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_ = s.Write(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+			_ = tx.InsertRun(ctx, &ci.Run{Job: "x"})
+			runtime.Goexit()
+			return nil
 		})
-		wg.Wait()
-		_, err := insert(t.Context(), s)
-		require.NoError(t, err)
-		runs, err := s.ListRuns(t.Context(), ci.RunFilter{}, 9)
-		require.NoError(t, err)
-		require.Len(t, runs, 1)
-	}
+	})
+	wg.Wait()
+	_, err := insert(t.Context(), s)
+	require.NoError(t, err)
+	runs, err := s.ListRuns(t.Context(), ci.RunFilter{}, 9)
+	require.NoError(t, err)
+	require.Len(t, runs, 1)
 }

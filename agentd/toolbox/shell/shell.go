@@ -1,13 +1,15 @@
 // Package shell is the shell for images that have none: mvdan.cc/sh, with the
-// commonest commands built in.
+// commonest commands built in. It knows Bash's language too, not POSIX's alone.
 package shell
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
+	"time"
 
 	"mvdan.cc/sh/moreinterp/coreutils"
 	"mvdan.cc/sh/v3/interp"
@@ -23,7 +25,7 @@ func Main(args []string) int {
 		fmt.Fprintf(os.Stderr, "sh: %v\n", err)
 		return 2
 	}
-	program, err := syntax.NewParser(syntax.Variant(syntax.LangPOSIX)).Parse(strings.NewReader(text), name)
+	program, err := syntax.NewParser().Parse(strings.NewReader(text), name)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "sh: %v\n", err)
 		return 2
@@ -98,6 +100,30 @@ func builtin(next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
 		if _, err := interp.LookPathDir(h.Dir, h.Env, args[0]); err == nil {
 			return next(ctx, args)
 		}
+		if args[0] == "sleep" {
+			return sleep(ctx, h.Stderr, args[1:])
+		}
 		return ours(ctx, args)
 	}
+}
+
+// sleep takes seconds, with a fraction or a unit of Go's durations.
+func sleep(ctx context.Context, stderr io.Writer, args []string) error {
+	var sum time.Duration
+	for _, a := range args {
+		d, err := time.ParseDuration(a)
+		if err != nil {
+			d, err = time.ParseDuration(a + "s")
+		}
+		if err != nil || d < 0 {
+			fmt.Fprintf(stderr, "sleep: %q is no time; say seconds, or 1m30s\n", a)
+			return interp.ExitStatus(1)
+		}
+		sum += d
+	}
+	select {
+	case <-time.After(sum):
+	case <-ctx.Done():
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package file
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io/fs"
 	"path"
@@ -29,27 +30,43 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// DeletePrefix removes the folder and those above it that it leaves empty.
+// DeletePrefix removes the folder, and those above it that it leaves empty. All
+// its objects are gone at once; the disk's room follows.
 func (s *Store) DeletePrefix(ctx context.Context, prefix string) error {
 	if err := errors.Join(ctx.Err(), blob.CheckPrefix(prefix)); err != nil {
 		return err
 	}
-	dir := path.Join(objects, strings.TrimSuffix(prefix, "/"))
+	trash := path.Join(tmp, rand.Text())
+	err := s.cut(path.Join(objects, strings.TrimSuffix(prefix, "/")), trash)
+	if err == nil {
+		err = s.root.RemoveAll(trash)
+	}
+	if err != nil && !missing(err) {
+		return s.failure("can't be written", err)
+	}
+	return nil
+}
+
+// cut moves a folder away while no Put makes folders.
+func (s *Store) cut(dir, trash string) error {
+	s.folders.Lock()
+	defer s.folders.Unlock()
 	if info, err := s.root.Lstat(dir); err == nil && !info.IsDir() {
 		return nil // an object; its key does not begin with the prefix
 	}
-	if err := s.root.RemoveAll(dir); err != nil && !missing(err) {
-		return s.failure("can't be written", err)
+	if err := s.root.Rename(dir, trash); err != nil {
+		return err
 	}
 	for dir = path.Dir(dir); dir != objects && dir != "."; dir = path.Dir(dir) {
 		if s.root.Remove(dir) != nil {
-			break // not empty, or in use again
+			break // not empty
 		}
 	}
 	return nil
 }
 
-// sweep removes temporary files that no living process writes.
+// sweep removes temporary files that no living process writes, and folders
+// that DeletePrefix has not come to the end of.
 func (s *Store) sweep() error {
 	entries, err := fs.ReadDir(s.root.FS(), tmp)
 	if err != nil {
@@ -62,7 +79,7 @@ func (s *Store) sweep() error {
 			continue // its writer was faster
 		}
 		if hold(f) == nil {
-			_ = s.root.Remove(name)
+			_ = s.root.RemoveAll(name)
 		}
 		_ = f.Close()
 	}

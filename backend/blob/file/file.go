@@ -26,6 +26,7 @@ const (
 type Store struct {
 	dir     string
 	root    *os.Root // nothing outside the folder can be reached, whatever links are in it
+	folders sync.RWMutex // held to write while folders are removed
 	buffers sync.Pool
 }
 

@@ -60,22 +60,21 @@ func (s *Store) fill(ctx context.Context, f *os.File, r io.Reader) (blob.Info, e
 	return blob.Info{Size: n, SHA256: hex.EncodeToString(sum.Sum(nil))}, nil
 }
 
-// publish gives the temporary file its key. DeletePrefix may remove a folder
-// just after it was made, so that is tried a few times.
+// publish gives the temporary file its key. Another process may remove a
+// folder just after it was made, so that is tried a few times.
 func (s *Store) publish(name, key string) error {
+	s.folders.RLock()
+	defer s.folders.RUnlock()
 	target := path.Join(objects, key)
-	var err error
+	err := s.move(name, target)
 	for range 10 {
-		if err = s.makeFolders(path.Dir(target)); err != nil {
-			break
-		}
-		if err = s.root.Rename(name, target); err == nil {
-			err = s.syncFolder(path.Dir(target))
-			break
-		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
+		err = s.move(name, target)
+	}
+	if err == nil {
+		err = s.syncFolder(path.Dir(target))
 	}
 	if err == nil {
 		return nil
@@ -84,6 +83,13 @@ func (s *Store) publish(name, key string) error {
 		return ci.Errorf(ci.CodeInvalid, "the object %q can't be stored beside the others: a key must not be the beginning of another one's path: %w", key, err)
 	}
 	return s.failure("can't be written", err)
+}
+
+func (s *Store) move(name, target string) error {
+	if err := s.makeFolders(path.Dir(target)); err != nil {
+		return err
+	}
+	return s.root.Rename(name, target)
 }
 
 // makeFolders makes what is missing on the way to dir. A new folder is durable

@@ -5,29 +5,10 @@
 package wirejson
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 )
-
-// Marshal writes compact JSON, fields in the order of the .proto file. Fields
-// that are not set are written too, except messages and optional ones.
-func Marshal(m proto.Message) ([]byte, error) {
-	loose, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(m)
-	if err != nil {
-		return nil, err
-	}
-	// protojson adds spaces at random so that nobody relies on its bytes; we hash them.
-	var b bytes.Buffer
-	b.Grow(len(loose))
-	if err := json.Compact(&b, loose); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
-}
 
 // Codec is the strict JSON for Connect.
 type Codec struct{ name string }

@@ -53,7 +53,7 @@ func TestValues(t *testing.T) {
 	require.NoError(t, Unmarshal([]byte(`{"globalTimeout":"1h30m","abortGrace":"90s","retention":"0.5s","maxConsole":9007199254740992,"maxResultFiles":7}`), &c))
 	out, err := Marshal(&c)
 	require.NoError(t, err)
-	require.JSONEq(t, `{"globalTimeout":"5400s","abortGrace":"90s","classes":[],"maxConsole":9007199254740992,"maxResult":0,"maxResultFiles":7,"retention":"0.500s","version":0}`, string(out))
+	require.JSONEq(t, `{"globalTimeout":"5400s","abortGrace":"90s","classes":[],"maxConsole":9007199254740992,"maxResult":0,"maxResultFiles":7,"retention":"0.5s","version":0}`, string(out))
 	require.Contains(t, string(out), `"maxConsole":9007199254740992`, "whole numbers are written as such")
 	for _, bad := range []string{`{"maxResultFiles":1.0}`, `{"maxResultFiles":"1"}`, `{"maxResultFiles":4294967296}`, `{"maxConsole":"NaN"}`, `{"maxConsole":1e400}`, `{"retention":5}`} {
 		require.Error(t, Unmarshal([]byte(bad), new(civ1.Config)), bad)
@@ -118,6 +118,10 @@ func FuzzUnmarshal(f *testing.F) {
 		out, err := Marshal(&ours)
 		if err != nil {
 			t.Fatalf("%q can't be written: %v", in, err)
+		}
+		var read civ1.Job
+		if err := protojson.Unmarshal(out, &read); err != nil || !proto.Equal(&ours, &read) {
+			t.Fatalf("%q becomes %q, which protojson reads as %v (%v)", in, out, &read, err)
 		}
 		var again civ1.Job
 		if err := Unmarshal(out, &again); err != nil || !proto.Equal(&ours, &again) {

@@ -87,6 +87,7 @@ func newRoot(a *app) *cobra.Command {
 	group(root, "system", newLogin(a), newContext(a), newAgent(a), newQueue(a), newConfig(a), newToken(a), newEvents(a), newAPI(a))
 	root.AddCommand(newVersion(a), newExitCodes(a))
 	a.beginEach(root)
+	a.completeJobs(root)
 	return root
 }
 

@@ -16,12 +16,7 @@ func (a *app) runColumns() []column[ci.Run] {
 		{"BRANCH", func(r ci.Run) string { return r.BranchName }, nil},
 		{"COMMIT", func(r ci.Run) string { return shortSHA(r.CommitSHA) }, nil},
 		{"TRIGGERED", func(r ci.Run) string { return age(now, r.Times.Triggered) }, nil},
-		{"TOOK", func(r ci.Run) string {
-			if d := took(&r, now); d > 0 {
-				return short(d)
-			}
-			return ""
-		}, nil},
+		{"TOOK", func(r ci.Run) string { return tookText(&r, now) }, nil},
 		{"REASON", func(r ci.Run) string { return r.Reason }, func(ci.Run) style { return dim }},
 	}
 }

@@ -64,9 +64,7 @@ func (a *app) runPairs(r *ci.Run, results []ci.Result) []pair {
 		{"done", stamp(r.Times.Done)},
 		{"abort requested", stamp(r.AbortRequestedAt)},
 		{"output", ci.Bytes(r.Console.Bytes)},
-	}
-	if d := took(r, a.Now()); d > 0 {
-		pairs = append(pairs, pair{"took", short(d)})
+		{"took", tookText(r, a.Now())},
 	}
 	for _, name := range sortedKeys(r.Parameters) {
 		pairs = append(pairs, pair{"parameter " + clean(name), r.Parameters[name]})

@@ -108,6 +108,14 @@ func took(r *ci.Run, now time.Time) time.Duration {
 	return max(now.Sub(r.Times.Claimed), 0)
 }
 
+// tookText is took for people; "" before the run was claimed.
+func tookText(r *ci.Run, now time.Time) string {
+	if d := took(r, now); d > 0 {
+		return short(d)
+	}
+	return ""
+}
+
 // stamp is a time for programs; "" for none.
 func stamp(t time.Time) string {
 	if t.IsZero() {

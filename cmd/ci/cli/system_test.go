@@ -127,6 +127,10 @@ func TestHelp(t *testing.T) {
 	require.Equal(t, "v1\n", w.run("version").out)
 	require.Equal(t, "ci version v1\n", w.run("--version").out)
 	require.Contains(t, w.run("completion", "bash").out, "__start_ci")
+	w.client.jobs = map[string]ci.Job{"unit": {Name: "unit"}, "up": {Name: "up"}, hostile: {Name: hostile}}
+	for _, line := range []string{"run", "job show", "job rm", "ls", "result ls"} {
+		require.Equal(t, "unit\nup\n:4\n", w.run(append(append([]string{"__complete"}, strings.Fields(line)...), "u")...).out, line)
+	}
 	// Every verb explains itself, and no two of a family share a name.
 	root := newRoot(&app{IOStreams: IOStreams{Now: time.Now}})
 	for _, c := range append(root.Commands(), root) {

@@ -1,0 +1,77 @@
+package daemon
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/require"
+)
+
+func parsed(t *testing.T, args ...string) *options {
+	t.Helper()
+	var o options
+	fs := pflag.NewFlagSet("cid", pflag.ContinueOnError)
+	o.flags(fs)
+	require.NoError(t, fs.Parse(args))
+	return &o
+}
+
+func TestOptions(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		args []string
+		says string // "" means accepted
+	}{
+		"defaults":             {},
+		"IPv6 loopback":        {args: []string{"--listen", "[::1]:0"}},
+		"not an address":       {args: []string{"--listen", "8080"}, says: "HOST:PORT"},
+		"clear text abroad":    {args: []string{"--listen", "0.0.0.0:8080"}, says: "clear text"},
+		"all addresses":        {args: []string{"--listen", ":8080"}, says: "clear text"},
+		"a name is not local":  {args: []string{"--listen", "ci.example.com:80"}, says: "clear text"},
+		"clear text, wanted":   {args: []string{"--listen", "0.0.0.0:8080", "--plain-http"}},
+		"half of a TLS pair":   {args: []string{"--tls-cert", "x"}, says: "go together"},
+		"agent":                {args: []string{"--agent", "on"}, says: "auto nor off"},
+		"a lease of no length": {args: []string{"--lease", "1s"}, says: "too short"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := parsed(t, c.args...).check()
+			if c.says == "" {
+				require.NoError(t, err)
+			} else {
+				require.ErrorContains(t, err, c.says)
+			}
+		})
+	}
+}
+
+func TestSigningKeyIsMadeOnceAndForItsOwnerAlone(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "token.key")
+	made, err := signingKey(path)
+	require.NoError(t, err)
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode())
+	read, err := signingKey(path)
+	require.NoError(t, err)
+	require.Equal(t, made, read)
+	for name, text := range map[string]string{"not PEM": "hello", "not a key": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"} {
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		_, err = signingKey(path)
+		require.ErrorContains(t, err, path, name)
+	}
+}
+
+func TestWrongSettingsExitWith2(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"--nope"}, {"--listen", "x"}, {"word"}, {"--log-level", "loud", "--data", t.TempDir(), "--listen", "127.0.0.1:0"}} {
+		var out, errs bytes.Buffer
+		code := Main(args, &out, &errs)
+		require.NotZero(t, code)
+		require.NotEmpty(t, errs.String())
+	}
+}
