@@ -32,7 +32,7 @@ test: ## Run every check and test: vet, format, staticcheck, the house rules, al
 .PHONY: build
 build: modules ## Build the static binaries bin/ci, bin/cid and bin/ci-agent.
 	@mkdir -p bin
-	go build -trimpath -ldflags "$(LDFLAGS)" -o bin/ ./cmd/ci ./cmd/cid ./cmd/ci-agent
+	go build -ldflags "$(LDFLAGS)" -o bin/ ./cmd/ci ./cmd/cid ./cmd/ci-agent
 	@ls -l bin/ci bin/cid bin/ci-agent
 
 .PHONY: dev

@@ -23,7 +23,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		w.Header().Set("Connection", "close")
 		return nil, errTooLarge()
 	}
-	done := limitBodyTime(w, r)
+	done := limitBodyTime(w)
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, rpc.MaxBody))
 	done()
 	var tooLarge *http.MaxBytesError
@@ -64,7 +64,7 @@ func checkType(r *http.Request) error {
 
 // limitBodyTime begins the time in which a body must arrive. done ends it;
 // else a deadline left behind would cut off an answer that is held.
-func limitBodyTime(w http.ResponseWriter, _ *http.Request) (done func()) {
+func limitBodyTime(w http.ResponseWriter) (done func()) {
 	rc := http.NewResponseController(w)
 	if rc.SetReadDeadline(time.Now().Add(bodyTime)) != nil {
 		return func() {} // a writer without deadlines, as in tests

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"unicode/utf8"
 
 	"ci/pkg/ci"
 )
@@ -51,7 +52,7 @@ func (c *consoleSender) grown(ctx context.Context, run *ci.Run, end int64) error
 		}
 	}
 	if idle || run.Done() {
-		if err := c.partial(); err != nil {
+		if err := c.partial(len(c.held)); err != nil {
 			return err
 		}
 	}
@@ -95,7 +96,7 @@ func (c *consoleSender) lines() error {
 	i := bytes.LastIndexByte(c.held, '\n')
 	if i < 0 {
 		if len(c.held) > maxLine {
-			return c.partial()
+			return c.partial(wholeRunes(c.held))
 		}
 		return nil
 	}
@@ -108,12 +109,26 @@ func (c *consoleSender) lines() error {
 	return nil
 }
 
-func (c *consoleSender) partial() error {
-	if len(c.held) == 0 {
+// partial sends the first n held bytes, as no whole line.
+func (c *consoleSender) partial(n int) error {
+	if n == 0 {
 		return nil
 	}
-	c.sent += int64(len(c.held))
-	err := c.out.event("partial", c.sent, string(c.held))
-	c.held = c.held[:0]
+	c.sent += int64(n)
+	err := c.out.event("partial", c.sent, string(c.held[:n]))
+	c.held = append(c.held[:0], c.held[n:]...)
 	return err
+}
+
+// wholeRunes is the length of b without a character at its end that has only begun.
+func wholeRunes(b []byte) int {
+	for i := 1; i < utf8.UTFMax && i <= len(b); i++ {
+		if c := b[len(b)-i]; utf8.RuneStart(c) {
+			if !utf8.FullRune(b[len(b)-i:]) {
+				return len(b) - i
+			}
+			break
+		}
+	}
+	return len(b)
 }

@@ -64,11 +64,7 @@ func (s *server) untilStop(ctx context.Context) (context.Context, context.Cancel
 
 // serveConnect hands a request to a service. Connect reads bodies itself, so their time is limited here.
 func (s *server) serveConnect(w *recorder, r *http.Request, h http.Handler) error {
-	if r.ProtoMajor == 1 {
-		// Over HTTP/2 the deadline would be the connection's, and other streams' too.
-		done := limitBodyTime(w, r)
-		r.Body = &timedBody{ReadCloser: r.Body, done: done}
-	}
+	r.Body = &timedBody{ReadCloser: r.Body, done: limitBodyTime(w)}
 	ctx, cancel := s.untilStop(r.Context())
 	defer cancel()
 	h.ServeHTTP(w, r.WithContext(ctx))

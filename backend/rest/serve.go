@@ -16,6 +16,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := requestID(r)
 	rec := &recorder{ResponseWriter: w}
 	r = r.WithContext(withRequestID(r.Context(), id))
+	// A deadline that an earlier answer on this connection has left would cut off this one.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	h := rec.Header()
 	h.Set("X-Request-Id", id)
 	h.Set("X-Content-Type-Options", "nosniff")

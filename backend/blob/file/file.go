@@ -25,7 +25,7 @@ const (
 // processes too.
 type Store struct {
 	dir     string
-	root    *os.Root // nothing outside the folder can be reached, whatever links are in it
+	root    *os.Root     // nothing outside the folder can be reached, whatever links are in it
 	folders sync.RWMutex // held to write while folders are removed
 	buffers sync.Pool
 }

@@ -61,7 +61,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	if err := cmd.Execute(); err != nil {
-		fmt.Fprintln(stderr, "ci-agent:", err)
+		fmt.Fprintln(stderr, "ci-agent:", Explain(err))
 		if code == 0 {
 			code = 2
 		}

@@ -35,7 +35,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	if err := cmd.Execute(); err != nil {
-		fmt.Fprintln(stderr, "cid:", err)
+		fmt.Fprintln(stderr, "cid:", machine.Explain(err))
 		if code == 0 {
 			code = 2
 		}

@@ -1,0 +1,110 @@
+// Package chaos plays with time and death: aborts that race with ends, and
+// cids that are killed at any moment. Every test prints its seed; CHAOS_SEED
+// plays it again, as far as the machine's own timing allows.
+package chaos
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"log/slog"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"ci/agentd"
+	"ci/agentd/fake"
+	"ci/backend"
+	"ci/backend/store"
+	"ci/pkg/ci"
+)
+
+// system is a whole backend and an agent in this process. Only containers are played.
+type system struct {
+	backend *backend.Backend
+	driver  *fake.Driver
+	agent   *agentd.Agent
+	stop    context.CancelFunc
+	group   *errgroup.Group
+}
+
+// seed is what CHAOS_SEED says, or the time.
+func seed(t *testing.T) uint64 {
+	if given := os.Getenv("CHAOS_SEED"); given != "" {
+		n, err := strconv.ParseUint(given, 10, 64)
+		require.NoError(t, err)
+		return n
+	}
+	return uint64(time.Now().UnixNano())
+}
+
+func newSystem(t *testing.T) *system {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	_, key, err := ed25519.GenerateKey(nil)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	ctx, stop := context.WithCancel(context.Background())
+	b, err := backend.New(ctx, backend.Config{Dir: dir, URL: "http://localhost", Key: key, Log: log, Metrics: prometheus.NewRegistry()})
+	require.NoError(t, err)
+	s := &system{backend: b, driver: fake.NewDriver(), stop: stop, group: new(errgroup.Group)}
+	s.agent, err = agentd.New(agentd.Config{
+		ID: "chaos", Uplink: b.Engine, Queue: b.Queue, Bus: b.Queue.Bus(), Driver: s.driver, Log: log,
+		Classes: func(ctx context.Context) ([]ci.Quota, error) {
+			c, err := b.Store.GetConfig(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return c.Classes, nil
+		},
+		Depths: b.Store.QueueDepths, CPUs: 16, Memory: 64 << 30, Threshold: 1, MinFreeMemory: 1, MinFreeDisk: 1, Dir: t.TempDir(),
+	})
+	require.NoError(t, err)
+	s.group.Go(func() error { return b.Run(ctx) })
+	s.group.Go(func() error { return s.agent.Run(ctx) })
+	t.Cleanup(func() {
+		stop()
+		_ = s.group.Wait()
+		_ = b.Close()
+	})
+	require.NoError(t, b.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.PutJob(ctx, &ci.Job{Name: "quick", Freestyle: []byte(`{"script":"print hello; sleep 2ms"}`)}, 0)
+		return err
+	}))
+	return s
+}
+
+// close drains the agent and stops everything.
+func (s *system) close(t *testing.T) {
+	t.Helper()
+	s.agent.Drain()
+	s.stop()
+	if err := s.group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		t.Errorf("the system ended with: %v", err)
+	}
+}
+
+// life is how long a run takes that nobody disturbs, while others run beside it.
+func (s *system) life(ctx context.Context, t *testing.T) time.Duration {
+	t.Helper()
+	const runs = 32
+	began := time.Now()
+	var g errgroup.Group
+	g.SetLimit(16)
+	for range runs {
+		g.Go(func() error {
+			run, _, err := s.backend.Engine.Trigger(ctx, ci.Trigger{Job: "quick"})
+			if err == nil {
+				_, err = s.backend.Engine.Wait(ctx, "quick", run.ID, ci.UntilDone, time.Minute)
+			}
+			return err
+		})
+	}
+	require.NoError(t, g.Wait())
+	return time.Since(began) * 16 / runs
+}
