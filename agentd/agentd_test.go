@@ -293,3 +293,30 @@ func TestDockerAbsent(t *testing.T) {
 		require.Equal(t, 1, closed)
 	})
 }
+
+// R31 for a whole agent: whichever call fails, before it arrives or after, the
+// run is carried out once and ends well.
+func TestNthCallFails(t *testing.T) {
+	t.Parallel()
+	for _, late := range []bool{false, true} {
+		for nth := 1; nth <= 25; nth++ {
+			synctest.Test(t, func(t *testing.T) {
+				r := start(t, func(r *rig, _ *agentd.Config) {
+					r.backend.Fault = func(_ context.Context, _ string, n int, after bool) error {
+						if n == nth && after == late {
+							return errors.New("the connection broke")
+						}
+						return nil
+					}
+				})
+				id := r.backend.Trigger("small", "print hello; sleep 25s; result x 1; print bye", "x")
+				after(time.Minute)
+				row := r.backend.Get(id)
+				require.Equal(t, ci.OutcomeSucceeded, row.Run.Outcome, "call %d: %s", nth, row.Run.Reason)
+				require.Equal(t, []int{1, 1}, []int{row.Claims, row.Starts})
+				require.Equal(t, "hello\nbye\nci: result x: stored 1B\n", string(row.Console))
+				r.drained()
+			})
+		}
+	}
+}

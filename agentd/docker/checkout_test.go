@@ -2,7 +2,10 @@ package docker
 
 import (
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -135,11 +138,63 @@ func TestCheckoutFails(t *testing.T) {
 	}
 }
 
+// A server of plain files gives out no single commits.
+func TestCheckoutFromAServerThatRefusesCommits(t *testing.T) {
+	t.Parallel()
+	r := newRepository(t)
+	r.git(t, "update-server-info")
+	files := httptest.NewServer(http.FileServer(http.Dir(r.dir)))
+	t.Cleanup(files.Close)
+	url := files.URL + "/.git"
+	const look = "cat file; git rev-parse HEAD; git for-each-ref | wc -l"
+	_, output, _ := play(t, order(look, from(url, r.shas[1], 1)))
+	require.Contains(t, output, "version 1\n"+r.shas[1]+"\n0\n")
+	_, err := common.Prepare(t.Context(), order(look, from(url, strings.Repeat("ab", 20), 1)), io.Discard)
+	require.ErrorContains(t, err, "is on no branch of "+url)
+	require.Equal(t, ci.CodeInvalid, ci.CodeOf(err))
+}
+
+func TestCheckoutFollowsNoRedirect(t *testing.T) {
+	t.Parallel()
+	r := newRepository(t)
+	r.git(t, "update-server-info")
+	files := httptest.NewServer(http.FileServer(http.Dir(r.dir)))
+	t.Cleanup(files.Close)
+	moved := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		http.Redirect(w, q, files.URL+"/.git"+strings.TrimPrefix(q.URL.Path, "/old")+"?"+q.URL.RawQuery, http.StatusMovedPermanently)
+	}))
+	t.Cleanup(moved.Close)
+	_, err := common.Prepare(t.Context(), order("", from(moved.URL+"/old", r.shas[0], 1)), io.Discard)
+	require.ErrorContains(t, err, "git could not fetch")
+}
+
+func TestSubmodules(t *testing.T) {
+	t.Parallel()
+	r := newRepository(t)
+	modules := func(url string) *repository {
+		r.git(t, "-c", "protocol.git.allow=always", "submodule", "--quiet", "add", "--force", "--name", "part", r.url, "part")
+		r.git(t, "config", "--file", ".gitmodules", "submodule.part.url", url)
+		r.commit(t, "with a submodule at "+url)
+		return r
+	}
+	with := func(o *runner.Order) { o.Checkout.Submodules = true }
+	good := modules(r.url).shas[3]
+	_, output, _ := play(t, order("cat part/file", from(r.url, good, 1), with))
+	require.Contains(t, output, "version 2\n")
+	_, output, _ = play(t, order("ls part | wc -l", from(r.url, good, 1)))
+	require.Contains(t, output, "0\n", "nobody asked for it")
+
+	r.git(t, "config", "--file", ".gitmodules", "submodule.part.url", "file:///workspace/.git")
+	r.commit(t, "a file")
+	_, err := common.Prepare(t.Context(), order("", from(r.url, r.shas[4], 1), with), io.Discard)
+	require.ErrorContains(t, err, "'file' not allowed")
+}
+
 func TestCheckoutKeepsNoPassword(t *testing.T) {
 	t.Parallel()
 	r := newRepository(t)
 	secret := strings.Replace(r.url, "git://", "git://me:hunter2@", 1)
-	_, err := common.Prepare(t.Context(), order("", from(secret, r.shas[0], 1)), &output{})
+	_, err := common.Prepare(t.Context(), order("", from(secret, r.shas[0], 1)), io.Discard)
 	require.Error(t, err, "git:// itself takes no users: the host is not found")
 	require.NotContains(t, err.Error(), "hunter2")
 }

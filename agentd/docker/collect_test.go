@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -105,7 +104,6 @@ awk 'BEGIN { for (i = 0; i < 3000; i++) p = p "d/"; print p }' > p
 i=0; while [ $i -lt 300 ]; do mkdir d 2>/dev/null; cd d; i=$((i+1)); done; echo deep > bottom
 `
 	limit := func(o *runner.Order) { o.MaxResult, o.MaxResultFiles = 1_000_000, 100 }
-	began := time.Now()
 	got, missing := collect(t, script, []ci.ResultSpec{
 		{Name: "sparse", Path: "sparse"},
 		{Name: "many", Path: "many-*"},
@@ -123,7 +121,6 @@ i=0; while [ $i -lt 300 ]; do mkdir d 2>/dev/null; cd d; i=$((i+1)); done; echo 
 	require.Contains(t, missing["many"].Reason, "more than 100 files")
 	require.Contains(t, missing["deep"].Reason, "no file matches d/**")
 	require.Contains(t, missing["deep"].Reason, "more than 256 deep")
-	require.Less(t, time.Since(began), 30*time.Second)
 }
 
 func TestCollectStopsWhenResultsCanNotBeStored(t *testing.T) {

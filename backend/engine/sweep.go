@@ -15,8 +15,10 @@ const (
 	// again. One that is still live is left as it is by the queue.
 	republishAfter = 30 * time.Second
 	sweepBatch     = 500
-	pruneEvery     = time.Minute
-	eventsFor      = 7 * 24 * time.Hour
+	// collectMargin is how long after its deadline a run may still store results.
+	collectMargin = 15 * time.Minute
+	pruneEvery    = time.Minute
+	eventsFor     = 7 * 24 * time.Hour
 )
 
 // sweepLoop repairs what messages and machines have lost: it republishes
@@ -139,6 +141,9 @@ func (e *Engine) overdue(ctx context.Context) error {
 	runs, err := e.Store.OverdueRuns(ctx, e.Store.Now(), sweepBatch)
 	for i := range runs {
 		r := &runs[i]
+		if r.Phase == ci.PhaseCollecting && e.Store.Now().Sub(r.Deadline) < collectMargin {
+			continue // its script has ended in time; storing results may take longer
+		}
 		c := ci.Claim{Run: r.ID, Agent: r.Agent, ID: r.Claim}
 		endErr := e.end(ctx, r.ID, &c, []ci.Phase{r.Phase}, ci.End{
 			Outcome: ci.OutcomeTimedOut, ExitCode: r.ExitCode, ScriptStarted: r.ScriptStarted,

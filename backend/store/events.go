@@ -53,18 +53,21 @@ func (tx *Tx) AddEvent(ctx context.Context, e *ci.Event) error {
 // limits them to one job ("" is all), a non-nil jobs to these. Who asks again
 // with the last Seq misses none.
 func (r reader) Events(ctx context.Context, after int64, limit int, job string, jobs []string) ([]ci.Event, error) {
-	q := r.d.bun.NewSelect().Table("events").ColumnExpr(eventFields).
-		Where("seq > ?", after).Where("seq < " + r.d.horizon).OrderExpr("seq").Limit(int64(limit))
+	text, args := "SELECT "+eventFields+" FROM events WHERE seq > ? AND seq < "+r.d.horizon, []any{after}
 	if job != "" {
-		q.Where("job = ?", job)
+		text, args = text+" AND job = ?", append(args, job)
 	}
 	if jobs != nil {
 		if len(jobs) == 0 {
 			return []ci.Event{}, nil
 		}
-		q.Where("job IN (?)", bun.List(jobs))
+		text += r.d.format(" AND job IN (?)", bun.List(jobs))
 	}
-	return listed(ctx, r.s, eventPlaces, q.String())
+	text, args = text+" ORDER BY seq LIMIT ?", append(args, limit)
+	if jobs != nil {
+		text, args = r.d.format(text, args...), nil
+	}
+	return listed(ctx, r.s, eventPlaces, text, args...)
 }
 
 // LastEvent returns the Seq of the newest event that readers see, 0 when there is none.

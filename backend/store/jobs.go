@@ -30,15 +30,13 @@ func (r reader) GetJob(ctx context.Context, name string) (*ci.Job, error) {
 // ListJobs returns up to limit jobs in the order of their names, beginning
 // behind after. A non-nil only limits the list to these names.
 func (r reader) ListJobs(ctx context.Context, after string, limit int, only []string) ([]ci.Job, error) {
-	q := r.d.bun.NewSelect().Table("jobs").ColumnExpr(jobFields).
-		Where("name > ?", after).OrderExpr("name").Limit(int64(limit))
-	if only != nil {
-		if len(only) == 0 {
-			return []ci.Job{}, nil
-		}
-		q.Where("name IN (?)", bun.List(only))
+	if only == nil {
+		return many(ctx, r.s, jobPlaces, "SELECT "+jobFields+" FROM jobs WHERE name > ? ORDER BY name LIMIT ?", after, limit)
 	}
-	return listed(ctx, r.s, jobPlaces, q.String())
+	if len(only) == 0 {
+		return []ci.Job{}, nil
+	}
+	return listed(ctx, r.s, jobPlaces, r.d.format("SELECT "+jobFields+" FROM jobs WHERE name > ? AND name IN (?) ORDER BY name LIMIT ?", after, bun.List(only), limit))
 }
 
 // PutJob creates or replaces the job, and fills in Version, CreatedAt and

@@ -3,10 +3,8 @@ package store
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
-	"time"
-
-	"github.com/uptrace/bun"
 
 	"ci/pkg/ci"
 )
@@ -32,67 +30,68 @@ func (r reader) ListRuns(ctx context.Context, f ci.RunFilter, limit int) ([]ci.R
 		}
 		f.Jobs = nil
 	}
-	q := r.d.bun.NewSelect().Table("runs").ColumnExpr(listFields).OrderExpr("id DESC").Limit(int64(limit))
 	switch {
 	case f.Jobs == nil:
-		narrow(q, f)
+		text, args := newest(listFields, f, limit)
+		return listed(ctx, r.s, listPlaces, text, args...)
 	case len(f.Jobs) == 0:
 		return []ci.Run{}, nil
 	case len(f.Jobs) > maxOnly:
 		return nil, ci.Errorf(ci.CodeInvalid, "the list is limited to %d jobs; at most %d are possible", len(f.Jobs), maxOnly)
-	default:
-		q.Where("id IN (?)", bun.Safe(r.newest(f, limit)))
 	}
-	return listed(ctx, r.s, listPlaces, q.String())
+	return listed(ctx, r.s, listPlaces, r.ofEach(f, limit))
 }
 
-// newest selects the ids of each job's newest runs. One job at a time the index
-// gives them in order; all jobs in one IN would have to be sorted.
-func (r reader) newest(f ci.RunFilter, limit int) string {
+// ofEach selects the newest of each job's newest runs. One job at a time, the
+// index gives them in order; all jobs in one IN would have to be sorted.
+func (r reader) ofEach(f ci.RunFilter, limit int) string {
 	parts := make([]string, len(f.Jobs))
 	for i, job := range f.Jobs {
 		g := f
 		g.Job, g.Jobs = job, nil
-		q := r.d.bun.NewSelect().Table("runs").ColumnExpr("id").OrderExpr("id DESC").Limit(int64(limit))
-		parts[i] = "SELECT id FROM (" + narrow(q, g).String() + ") AS page"
+		text, args := newest("id", g, limit)
+		parts[i] = "SELECT id FROM (" + r.d.format(text, args...) + ") AS page"
 	}
-	return strings.Join(parts, " UNION ALL ")
+	return "SELECT " + listFields + " FROM runs WHERE id IN (" + strings.Join(parts, " UNION ALL ") + ") ORDER BY id DESC LIMIT " + strconv.Itoa(limit)
 }
 
-// narrow adds the filter but for Jobs. A condition like branch_name <> ”
-// repeats what its index says, so that the engine sees that it may use it.
-func narrow(q *bun.SelectQuery, f ci.RunFilter) *bun.SelectQuery {
+// newest selects the newest runs that fit the filter, but for its Jobs. A
+// condition like branch_name <> ” repeats what its index says, so that the
+// engine sees that it may use it.
+func newest(fields string, f ci.RunFilter, limit int) (text string, args []any) {
+	text = "SELECT " + fields + " FROM runs WHERE id > 0"
+	where := func(condition string, values ...any) {
+		text += " AND " + condition
+		args = append(args, values...)
+	}
 	if f.Job != "" {
-		q.Where("job = ?", f.Job)
+		where("job = ?", f.Job)
 	}
 	switch f.Status {
 	case "":
 	case ci.StatusInProgress:
-		q.Where("status = 'in_progress'")
+		where("status = 'in_progress'")
 	default:
-		q.Where("status = ?", string(f.Status))
+		where("status = ?", string(f.Status))
 	}
 	if f.Outcome != "" {
-		q.Where("outcome = ? AND outcome <> ''", string(f.Outcome))
+		where("outcome = ? AND outcome <> ''", string(f.Outcome))
 	}
 	if f.BranchName != "" {
-		q.Where("branch_name = ? AND branch_name <> ''", f.BranchName)
+		where("branch_name = ? AND branch_name <> ''", f.BranchName)
 	}
 	if f.CommitSHA != "" {
-		q.Where("commit_sha = ? AND commit_sha <> ''", f.CommitSHA)
+		where("commit_sha = ? AND commit_sha <> ''", f.CommitSHA)
 	}
 	if !f.Since.IsZero() {
-		since(q, f.Since)
+		// Ids and times grow together, so the moment becomes a lowest id; else
+		// the engine reads on, in vain, through everything older.
+		at := f.Since.UnixMicro()
+		where("triggered_at >= ?", at)
+		where("id >= (SELECT MIN(id) FROM (SELECT id FROM runs WHERE triggered_at >= ? ORDER BY triggered_at, id LIMIT ?) AS first)", at, outOfOrder)
 	}
 	if f.Before > 0 {
-		q.Where("id < ?", f.Before)
+		where("id < ?", f.Before)
 	}
-	return q
-}
-
-// since keeps the engine from reading on, in vain, through everything older:
-// ids and times grow together, so the moment becomes a lowest id.
-func since(q *bun.SelectQuery, t time.Time) {
-	q.Where("triggered_at >= ?", t.UnixMicro())
-	q.Where("id >= (SELECT MIN(id) FROM (SELECT id FROM runs WHERE triggered_at >= ? ORDER BY triggered_at, id LIMIT ?) AS first)", t.UnixMicro(), outOfOrder)
+	return text + " ORDER BY id DESC LIMIT ?", append(args, limit)
 }

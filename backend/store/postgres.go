@@ -32,6 +32,7 @@ const (
 // pg is the engine Postgres.
 type pg struct {
 	db    *sql.DB
+	d     *dialect
 	texts sync.Map
 	stop  context.CancelFunc
 	wait  sync.WaitGroup
@@ -56,8 +57,8 @@ func openPostgres(ctx context.Context, url string, log *slog.Logger) (*Store, er
 		_ = db.Close()
 		return nil, err
 	}
-	e := &pg{db: db}
-	s := &Store{reader: reader{s: &server{db: db, texts: &e.texts}, d: d}, engine: e}
+	e := &pg{db: db, d: d}
+	s := &Store{reader: reader{s: &server{db: db, d: d, texts: &e.texts}, d: d}, engine: e}
 	if err := s.readClock(ctx); err != nil {
 		_ = db.Close()
 		return nil, err
@@ -118,7 +119,7 @@ func (p *pg) once(ctx context.Context, fn func(s session) error) error {
 		return fault(err)
 	}
 	defer func() { _ = tx.Rollback() }() // does nothing after Commit; and a panic passes by here
-	if err := fn(&server{db: tx, texts: &p.texts}); err != nil {
+	if err := fn(&server{db: tx, d: p.d, texts: &p.texts}); err != nil {
 		return err
 	}
 	return unknown(tx.Commit())

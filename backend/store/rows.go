@@ -75,9 +75,9 @@ func many[T any](ctx context.Context, s session, places func(*T) []any, text str
 	return scan(rows, places)
 }
 
-// listed scans all rows of a query that bun has put together.
-func listed[T any](ctx context.Context, s session, places func(*T) []any, text string) ([]T, error) {
-	rows, err := s.adhoc(ctx, text)
+// listed is many for a text whose plan depends on its values; see session.
+func listed[T any](ctx context.Context, s session, places func(*T) []any, text string, args ...any) ([]T, error) {
+	rows, err := s.list(ctx, text, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -20,8 +20,10 @@ type session interface {
 	query(ctx context.Context, text string, args ...any) (*sql.Rows, error)
 	// exec returns how many rows changed.
 	exec(ctx context.Context, text string, args ...any) (int64, error)
-	// adhoc runs a text whose shape varies. bun has written its values into it.
-	adhoc(ctx context.Context, text string) (*sql.Rows, error)
+	// list runs a text whose plan depends on its values: on Postgres they are
+	// written into it, since a prepared plan does not see which are rare. A text
+	// without args is never kept: bun has written what varies into it.
+	list(ctx context.Context, text string, args ...any) (*sql.Rows, error)
 }
 
 // pool is a session over many SQLite connections, for reading.
@@ -59,7 +61,10 @@ func (p *pool) exec(context.Context, string, ...any) (int64, error) {
 	return 0, errors.New("store: the pool of readers can't write")
 }
 
-func (p *pool) adhoc(ctx context.Context, text string) (*sql.Rows, error) {
+func (p *pool) list(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	if len(args) > 0 {
+		return p.query(ctx, text, args...)
+	}
 	rows, err := p.db.QueryContext(ctx, text)
 	return rows, fault(err)
 }
@@ -107,7 +112,10 @@ func (s *single) exec(ctx context.Context, text string, args ...any) (int64, err
 	return affected(stmt.ExecContext(context.WithoutCancel(ctx), args...))
 }
 
-func (s *single) adhoc(ctx context.Context, text string) (*sql.Rows, error) {
+func (s *single) list(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	if len(args) > 0 {
+		return s.query(ctx, text, args...)
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -125,6 +133,7 @@ type sqlDB interface {
 // prepares and keeps what has arguments.
 type server struct {
 	db    sqlDB
+	d     *dialect
 	texts *sync.Map // text with ? → text with $1
 }
 
@@ -137,8 +146,11 @@ func (s *server) exec(ctx context.Context, text string, args ...any) (int64, err
 	return affected(s.db.ExecContext(ctx, s.numbered(text), args...))
 }
 
-// adhoc keeps pgx from preparing what comes only once.
-func (s *server) adhoc(ctx context.Context, text string) (*sql.Rows, error) {
+// list keeps pgx from preparing what comes only once.
+func (s *server) list(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	if len(args) > 0 {
+		text = s.d.format(text, args...)
+	}
 	rows, err := s.db.QueryContext(ctx, text, pgx.QueryExecModeSimpleProtocol)
 	return rows, fault(err)
 }

@@ -12,7 +12,7 @@ import (
 
 // servers are parts of git that no script needs and that are large.
 var servers = []string{
-	"git-daemon", "git-http-backend", "git-http-fetch", "git-http-push", "git-imap-send", "git-instaweb",
+	"git-daemon", "git-http-backend", "git-http-push", "git-imap-send", "git-instaweb",
 	"git-shell", "git-cvsserver", "git-add--interactive", "git-send-email", "git-svn", "scalar",
 }
 
