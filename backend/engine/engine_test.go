@@ -397,3 +397,21 @@ func TestWaitEndsInTime(t *testing.T) {
 	_, err = w.Wait(w.ctx, "hello", 999, ci.UntilDone, time.Second)
 	require.Equal(t, ci.CodeNotFound, code(err))
 }
+
+func TestARenewedLeaseIsNotReaped(t *testing.T) {
+	w := setup(t, func(c *engine.Config) { c.Lease = 150 * time.Millisecond })
+	w.freestyle()
+	run := w.trigger(hello)
+	c, _ := w.claim(run.ID, "a")
+	w.loops()
+	end := time.Now().Add(time.Second)
+	for time.Now().Before(end) {
+		verdicts, err := w.Renew(w.ctx, "a", []ci.Claim{c})
+		require.NoError(t, err)
+		if verdicts[0].Gone { // a machine under load can be late; then the run is lost rightly
+			require.Equal(t, ci.OutcomeLost, w.wait(run.ID, ci.UntilDone).Outcome)
+			return
+		}
+	}
+	require.NoError(t, w.Finish(w.ctx, c, ci.End{Outcome: ci.OutcomeAborted, Console: ci.Console{SHA256: sum("")}}))
+}

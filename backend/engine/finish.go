@@ -17,7 +17,7 @@ func (e *Engine) Finish(ctx context.Context, c ci.Claim, end ci.End) error {
 	if stored != end.Console.Bytes {
 		return ci.Errorf(ci.CodeInvalid, "run %d: the console has %d bytes stored, its agent says %d", c.Run, stored, end.Console.Bytes)
 	}
-	err = e.end(ctx, c.Run, &c, nil, end)
+	err = e.end(ctx, c.Run, &c, nil, end, nil)
 	if ci.CodeOf(err) != ci.CodeConflict {
 		return err
 	}
@@ -28,8 +28,11 @@ func (e *Engine) Finish(ctx context.Context, c ci.Claim, end ci.End) error {
 	return err
 }
 
-// end moves a run to done, with its event, and tells everybody.
-func (e *Engine) end(ctx context.Context, id int64, c *ci.Claim, from []ci.Phase, end ci.End) error {
+// still is asked, in the transaction that ends a run, whether there is still reason to.
+type still func(ctx context.Context, tx *store.Tx) error
+
+// end moves a run to done, with its event, and tells everybody. yes may be nil.
+func (e *Engine) end(ctx context.Context, id int64, c *ci.Claim, from []ci.Phase, end ci.End, yes still) error {
 	if end.Console.SHA256 == "" {
 		sum, err := e.console.Sum(ctx, id)
 		if err != nil {
@@ -39,6 +42,11 @@ func (e *Engine) end(ctx context.Context, id int64, c *ci.Claim, from []ci.Phase
 	}
 	var run *ci.Run
 	err := e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
+		if yes != nil {
+			if err := yes(ctx, tx); err != nil {
+				return err
+			}
+		}
 		now := e.Store.Now()
 		if run, err = tx.FinishRun(ctx, id, c, from, end, now); err != nil {
 			return err

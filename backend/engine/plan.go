@@ -11,6 +11,9 @@ import (
 	"ci/pkg/jobfile"
 )
 
+// planLease is how long a planner may be silent before another plans its run.
+const planLease = 15 * time.Second
+
 // planners is how many runs one cid plans at once. A plan is mostly waiting
 // for a git host.
 const planners = 8
@@ -65,6 +68,11 @@ func (e *Engine) plan(ctx context.Context, id int64, slots chan struct{}) {
 		}
 		return
 	}
+	keeping, stop := context.WithCancel(ctx)
+	var keeper sync.WaitGroup
+	keeper.Go(func() { e.keepPlan(keeping, id) })
+	defer keeper.Wait()
+	defer stop()
 	for wait := time.Second; ; wait = min(2*wait, 15*time.Second) {
 		err = e.tryPlan(ctx, run)
 		if ci.CodeOf(err) != ci.CodeUnavailable || e.Store.Now().Sub(run.Times.Triggered) > e.PlanFor {
@@ -86,10 +94,22 @@ func (e *Engine) plan(ctx context.Context, id int64, slots chan struct{}) {
 func (e *Engine) leasePlan(ctx context.Context, id int64) (run *ci.Run, err error) {
 	now := e.Store.Now()
 	err = e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
-		run, err = tx.PlanLease(ctx, id, e.holder, now.Add(2*e.PlanFor), now)
+		run, err = tx.PlanLease(ctx, id, e.holder, now.Add(planLease), now)
 		return err
 	})
 	return run, err
+}
+
+// keepPlan renews the planner's lease until ctx ends.
+func (e *Engine) keepPlan(ctx context.Context, id int64) {
+	for sleep(ctx, planLease/3) {
+		err := e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
+			return tx.KeepPlan(ctx, id, e.holder, e.Store.Now().Add(planLease))
+		})
+		if err != nil && ctx.Err() == nil {
+			e.Log.Debug("plan: the lease is not renewed", "run", id, "err", err)
+		}
+	}
 }
 
 // tryPlan moves the run to queued.
@@ -140,7 +160,7 @@ func (e *Engine) planFailed(ctx context.Context, run *ci.Run, cause error) {
 	if ci.CodeOf(cause) == ci.CodeInternal {
 		reason = "the run could not be planned: an internal error of the server; its log says more"
 	}
-	err := e.end(ctx, run.ID, nil, []ci.Phase{ci.PhasePlanning}, ci.End{Outcome: ci.OutcomeError, Reason: reason})
+	err := e.end(ctx, run.ID, nil, []ci.Phase{ci.PhasePlanning}, ci.End{Outcome: ci.OutcomeError, Reason: reason}, nil)
 	if err != nil && ci.CodeOf(err) != ci.CodeConflict {
 		e.Log.Warn("plan: the failure is not recorded; the sweeper tries again", "run", run.ID, "err", err)
 	}

@@ -108,18 +108,36 @@ func (e *Engine) replan(ctx context.Context) error {
 func (e *Engine) reap(ctx context.Context) error {
 	runs, err := e.Store.ExpiredRuns(ctx, e.Store.Now(), sweepBatch)
 	for i := range runs {
-		e.lose(ctx, &runs[i], fmt.Sprintf("its agent %s has not been heard of for %s", runs[i].Agent, e.Lease))
+		e.lose(ctx, &runs[i], fmt.Sprintf("its agent %s has not been heard of for %s", runs[i].Agent, e.Lease), e.expired(&runs[i]))
 	}
 	return err
 }
 
-func (e *Engine) lose(ctx context.Context, r *ci.Run, why string) {
+// expired says whether a run's lease is over still: its agent may have renewed
+// it since the sweeper looked, and then holds the run rightly.
+func (e *Engine) expired(r *ci.Run) still {
+	return func(ctx context.Context, tx *store.Tx) error {
+		if err := tx.HoldRun(ctx, ci.Claim{Run: r.ID, Agent: r.Agent, ID: r.Claim}); err != nil {
+			return err
+		}
+		now, err := tx.GetRun(ctx, "", r.ID)
+		if err != nil {
+			return err
+		}
+		if now.LeaseUntil.After(e.Store.Now()) {
+			return ci.Errorf(ci.CodeConflict, "run %d: its lease was renewed meanwhile", r.ID)
+		}
+		return nil
+	}
+}
+
+func (e *Engine) lose(ctx context.Context, r *ci.Run, why string, yes still) {
 	again := "The script had not begun: it is safe to run it again."
 	if r.ScriptStarted {
 		again = "The script had begun, so it is not started again by itself: trigger a new run if that is safe."
 	}
 	c := ci.Claim{Run: r.ID, Agent: r.Agent, ID: r.Claim}
-	err := e.end(ctx, r.ID, &c, []ci.Phase{r.Phase}, ci.End{Outcome: ci.OutcomeLost, Reason: "Lost: " + why + ". " + again, ExitCode: r.ExitCode, ScriptStarted: r.ScriptStarted})
+	err := e.end(ctx, r.ID, &c, []ci.Phase{r.Phase}, ci.End{Outcome: ci.OutcomeLost, Reason: "Lost: " + why + ". " + again, ExitCode: r.ExitCode, ScriptStarted: r.ScriptStarted}, yes)
 	if ci.CodeOf(err) != ci.CodeConflict {
 		e.warn("lost", err)
 	}
@@ -130,7 +148,7 @@ func (e *Engine) lose(ctx context.Context, r *ci.Run, why string) {
 func (e *Engine) Disown(ctx context.Context, agent string) error {
 	runs, err := e.Store.HeldRuns(ctx, agent, sweepBatch)
 	for i := range runs {
-		e.lose(ctx, &runs[i], fmt.Sprintf("its agent %s was restarted while it was %s", agent, runs[i].Phase))
+		e.lose(ctx, &runs[i], fmt.Sprintf("its agent %s was restarted while it was %s", agent, runs[i].Phase), nil)
 	}
 	return err
 }
@@ -148,7 +166,7 @@ func (e *Engine) overdue(ctx context.Context) error {
 		endErr := e.end(ctx, r.ID, &c, []ci.Phase{r.Phase}, ci.End{
 			Outcome: ci.OutcomeTimedOut, ExitCode: r.ExitCode, ScriptStarted: r.ScriptStarted,
 			Reason: fmt.Sprintf("Timed out: the run was past its deadline and its agent %s had not ended it.", r.Agent),
-		})
+		}, nil)
 		if ci.CodeOf(endErr) != ci.CodeConflict {
 			e.warn("overdue", endErr)
 		}

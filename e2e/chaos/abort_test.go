@@ -25,16 +25,22 @@ func TestAbortAgainstFinish(t *testing.T) {
 	random := seeded(t)
 	life := s.life(ctx, t)
 	t.Logf("an undisturbed run takes %s", life)
-
+	aim := newAim(life)
 	ends := make([]*ci.Run, races)
 	var wg sync.WaitGroup
 	atOnce := make(chan struct{}, 16)
 	for i := range races {
-		delay := time.Duration(random.Float64() * 1.3 * float64(life))
+		jitter, anywhere := 0.6+0.8*random.Float64(), i%5 == 0
 		wg.Go(func() {
 			atOnce <- struct{}{}
 			defer func() { <-atOnce }()
-			ends[i] = race(ctx, t, s.backend.Engine, delay)
+			delay := aim.at(jitter)
+			if anywhere { // in the queue, while it is claimed or prepared
+				delay = aim.at((jitter - 0.6) * 1.25)
+			}
+			if ends[i] = race(ctx, t, s.backend.Engine, delay); !anywhere && ends[i] != nil {
+				aim.hit(ends[i].Outcome == ci.OutcomeAborted)
+			}
 		})
 	}
 	wg.Wait()
@@ -49,11 +55,37 @@ func TestAbortAgainstFinish(t *testing.T) {
 	}
 	t.Logf("%v", outcomes)
 	require.Equal(t, races, outcomes[ci.OutcomeSucceeded]+outcomes[ci.OutcomeAborted])
-	require.Greater(t, outcomes[ci.OutcomeSucceeded], races/50, "these were no races: the aborts came too early")
-	require.Greater(t, outcomes[ci.OutcomeAborted], races/50, "these were no races: the aborts came too late")
+	require.Greater(t, outcomes[ci.OutcomeSucceeded], races/20, "these were no races: the aborts came too early")
+	require.Greater(t, outcomes[ci.OutcomeAborted], races/20, "these were no races: the aborts came too late")
 	onceDone(ctx, t, s.backend.Store, races)
 	s.close(t)
 	require.Empty(t, s.driver.Boxes(), "containers are left")
+}
+
+// aim finds the moment at which half of the aborts come first: there they race.
+type aim struct {
+	mu     sync.Mutex
+	moment time.Duration
+}
+
+func newAim(life time.Duration) *aim { return &aim{moment: life} }
+
+// at is the moment, stretched.
+func (a *aim) at(stretch float64) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return time.Duration(stretch * float64(a.moment))
+}
+
+// hit says that an abort came in time, or too late.
+func (a *aim) hit(early bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if early {
+		a.moment += a.moment / 16
+	} else {
+		a.moment -= a.moment / 16
+	}
 }
 
 // race triggers a run, asks for its end after a delay, and returns the run as
@@ -126,4 +158,3 @@ func seeded(t *testing.T) *rand.Rand {
 	t.Logf("CHAOS_SEED=%d", seed)
 	return rand.New(rand.NewPCG(seed, 0))
 }
-

@@ -40,7 +40,7 @@ func Find(root *os.Root, want pipe.Collection) Found {
 	case plain && info.Mode().IsRegular():
 		w.take(name, info.Size())
 	case plain && info.IsDir():
-		w.match = func(string) bool { return true }
+		w.match, w.whole = func(string) bool { return true }, true
 		w.below(name, maxDepth)
 	case plain:
 		return missing("%s is neither a file nor a folder", want.Path)

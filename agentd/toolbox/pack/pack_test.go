@@ -36,7 +36,7 @@ func tree(t *testing.T, names ...string) (string, *os.Root) {
 }
 
 func want(path string) pipe.Collection {
-	return pipe.Collection{Path: path, MaxBytes: 1 << 20, MaxFiles: 100}
+	return pipe.Collection{Path: path, MaxBytes: 4 << 20, MaxFiles: 100}
 }
 
 func TestFind(t *testing.T) {
@@ -118,7 +118,7 @@ func TestFindIsBounded(t *testing.T) {
 
 	got = Find(root, want("f/00000"))
 	require.True(t, got.TooLarge)
-	require.Contains(t, got.Missing, "holds 1099511627776 bytes; 1048576 are left")
+	require.Contains(t, got.Missing, "holds 1099511627776 bytes; 4194304 are left")
 }
 
 func TestFindIsNotLedDeep(t *testing.T) {

@@ -25,6 +25,7 @@ type walk struct {
 	root  *os.Root
 	max   int // files
 	match func(name string) bool
+	whole bool // the pattern itself has no depth
 
 	names   []string
 	bytes   int64
@@ -61,12 +62,9 @@ func (l left) String() string {
 // glob walks as much of the tree as pattern can match.
 func (w *walk) glob(pattern string) {
 	base, rest := doublestar.SplitPattern(pattern)
-	depth := maxDepth
-	if !strings.Contains(rest, "**") {
-		depth = strings.Count(rest, "/") + 1
-		if strings.Contains(rest, "{") {
-			depth = maxDepth // alternatives may hold slashes
-		}
+	depth := strings.Count(rest, "/") + 1
+	if strings.Contains(rest, "**") || strings.Contains(rest, "{") { // alternatives may hold slashes
+		w.whole, depth = true, maxDepth
 	}
 	w.match = func(name string) bool {
 		ok, err := doublestar.Match(pattern, name)
@@ -130,7 +128,7 @@ func (w *walk) entry(at *os.Root, name string, e fs.DirEntry, depth int) {
 		w.folder(sub, name, depth-1)
 		sub.Close()
 	case e.IsDir():
-		if depth == 1 && strings.Count(name, "/") >= maxDepth {
+		if w.whole {
 			w.left.deep++
 		}
 	case w.match(name):

@@ -13,6 +13,7 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/minio/minio-go/v7/pkg/s3utils"
 
 	"ci/backend/blob"
 	"ci/pkg/ci"
@@ -78,6 +79,9 @@ func (c Config) client() (*minio.Core, error) {
 	endpoint := c.Endpoint
 	if endpoint == "" {
 		endpoint = amazon
+	}
+	if err := s3utils.CheckValidBucketNameStrict(c.Bucket); err != nil {
+		return nil, ci.Errorf(ci.CodeInvalid, "the object store's bucket %q can't be one: %w", c.Bucket, err)
 	}
 	if c.Prefix != "" {
 		if err := blob.CheckKey(c.Prefix); err != nil {

@@ -34,9 +34,11 @@ func TestParseURL(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	for _, c := range []Config{
-		{Bucket: "b", Endpoint: "http://x"},
-		{Bucket: "b", Prefix: "a//b"},
-		{Bucket: "b", CA: "/does/not/exist"},
+		{Bucket: "b"},
+		{Bucket: "Not_A_Bucket"},
+		{Bucket: "bucket", Endpoint: "http://x"},
+		{Bucket: "bucket", Prefix: "a//b"},
+		{Bucket: "bucket", CA: "/does/not/exist"},
 	} {
 		_, err := New(c)
 		require.Equal(t, ci.CodeInvalid, ci.CodeOf(err), "%+v: %v", c, err)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -39,33 +40,33 @@ func open(t *testing.T, cfg Config) *Store {
 
 func TestSuite(t *testing.T) {
 	srv := s3server.Start(t)
-	srv.Bucket(t, "ci")
+	srv.Bucket(t, "ci-test")
 	var n atomic.Int64
 	blobtest.Run(t, func(t *testing.T) blob.Store {
-		return open(t, config(srv, "ci", strings.Repeat("p", int(n.Add(1)))+"/deep"))
+		return open(t, config(srv, "ci-test", strings.Repeat("p", int(n.Add(1)))+"/deep"))
 	})
-	require.Empty(t, srv.Uploads(t, "ci"), "uploads that failed are dropped")
+	require.Empty(t, srv.Uploads(t, "ci-test"), "uploads that failed are dropped")
 }
 
 func TestPrefixesKeepApart(t *testing.T) {
 	t.Parallel()
 	srv := s3server.Start(t)
-	srv.Bucket(t, "ci")
-	a, b, all := open(t, config(srv, "ci", "a")), open(t, config(srv, "ci", "ab")), open(t, config(srv, "ci", ""))
+	srv.Bucket(t, "ci-test")
+	a, b, all := open(t, config(srv, "ci-test", "a")), open(t, config(srv, "ci-test", "ab")), open(t, config(srv, "ci-test", ""))
 	for _, s := range []*Store{a, b, all} {
 		_, err := s.Put(t.Context(), "runs/1/x", strings.NewReader("x"))
 		require.NoError(t, err)
 	}
 	require.NoError(t, a.DeletePrefix(t.Context(), "runs/1/"))
-	require.Equal(t, []string{"ab/runs/1/x", "runs/1/x"}, srv.Keys(t, "ci"))
+	require.Equal(t, []string{"ab/runs/1/x", "runs/1/x"}, srv.Keys(t, "ci-test"))
 }
 
 // TestDeleteThousands has more objects than one request removes.
 func TestDeleteThousands(t *testing.T) {
 	t.Parallel()
 	srv := s3server.Start(t)
-	srv.Bucket(t, "ci")
-	s := open(t, config(srv, "ci", "p"))
+	srv.Bucket(t, "ci-test")
+	s := open(t, config(srv, "ci-test", "p"))
 	jobs := make(chan int)
 	failed := make(chan error, 8)
 	for range 8 {
@@ -86,14 +87,14 @@ func TestDeleteThousands(t *testing.T) {
 		require.NoError(t, <-failed)
 	}
 	require.NoError(t, s.DeletePrefix(t.Context(), "runs/1/"))
-	require.Empty(t, srv.Keys(t, "ci"))
+	require.Empty(t, srv.Keys(t, "ci-test"))
 }
 
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	srv := s3server.Start(t)
-	srv.Bucket(t, "ci")
-	good := config(srv, "ci", "")
+	srv.Bucket(t, "ci-test")
+	good := config(srv, "ci-test", "")
 	for name, c := range map[string]struct {
 		change func(*Config)
 		says   string
@@ -125,10 +126,10 @@ func TestTLS(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
-	srv.Config.ErrorLog = nil
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
-	s := open(t, Config{Bucket: "ci", Endpoint: srv.Listener.Addr().String(), Region: "x", AccessKey: "a", SecretKey: "bbbbbbbb"})
+	s := open(t, Config{Bucket: "ci-test", Endpoint: srv.Listener.Addr().String(), Region: "x", AccessKey: "a", SecretKey: "bbbbbbbb"})
 	_, err := s.Put(t.Context(), "k", strings.NewReader("x"))
 	require.Equal(t, ci.CodeUnavailable, ci.CodeOf(err), "%v", err)
 	require.ErrorContains(t, err, "certificate")
@@ -140,14 +141,14 @@ func TestTLS(t *testing.T) {
 func TestCutConnection(t *testing.T) {
 	t.Parallel()
 	srv := s3server.Start(t)
-	srv.Bucket(t, "ci")
-	direct := open(t, config(srv, "ci", ""))
+	srv.Bucket(t, "ci-test")
+	direct := open(t, config(srv, "ci-test", ""))
 	_, err := direct.Put(t.Context(), "k", strings.NewReader("old"))
 	require.NoError(t, err)
 	_, err = direct.Put(t.Context(), "large", strings.NewReader(strings.Repeat("x", 8<<20)))
 	require.NoError(t, err)
 
-	cfg := config(srv, "ci", "")
+	cfg := config(srv, "ci-test", "")
 	cfg.Endpoint = cuttingProxy(t, srv.Endpoint, 2<<20)
 	s := open(t, cfg)
 	_, err = s.Put(t.Context(), "k", strings.NewReader(strings.Repeat("n", 12<<20)))
@@ -196,7 +197,7 @@ func TestServerThatHangs(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	t.Cleanup(srv.Close)
 	t.Cleanup(func() { close(release) })
-	cfg := Config{Bucket: "ci", Endpoint: strings.TrimPrefix(srv.URL, "http://"), Region: "x", Insecure: true, AccessKey: "a", SecretKey: "bbbbbbbb"}
+	cfg := Config{Bucket: "ci-test", Endpoint: strings.TrimPrefix(srv.URL, "http://"), Region: "x", Insecure: true, AccessKey: "a", SecretKey: "bbbbbbbb"}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	_, err := open(t, cfg).Put(ctx, "k", strings.NewReader("x"))

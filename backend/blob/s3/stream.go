@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"net/http"
 
 	"github.com/minio/minio-go/v7"
 
@@ -76,15 +77,15 @@ func (s *Store) failure(ctx context.Context, verb, key string, err error) error 
 	at := fmt.Sprintf("bucket %s at %s", s.cfg.Bucket, where)
 	var answer minio.ErrorResponse
 	errors.As(err, &answer)
-	switch answer.Code {
-	case "NoSuchKey":
+	switch code := answer.Code; {
+	case code == "NoSuchKey":
 		return ci.Errorf(ci.CodeNotFound, "there is no object %q", key)
-	case "NoSuchBucket":
+	case code == "NoSuchBucket":
 		return ci.Errorf(ci.CodeUnavailable, "can't %s %q: there is no %s; make it, or correct the object store's address: %w", verb, key, at, err)
-	case "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled", "ExpiredToken":
-		return ci.Errorf(ci.CodeUnavailable, "can't %s %q: %s refuses our credentials (%s); they need to read, write, list and delete objects, see CI_S3_ACCESS_KEY and CI_S3_SECRET_KEY: %w", verb, key, at, answer.Code, err)
-	case "AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException":
+	case code == "AuthorizationHeaderMalformed", code == "PermanentRedirect":
 		return ci.Errorf(ci.CodeUnavailable, "can't %s %q: %s is in another region than %q; set region in the object store's address: %w", verb, key, at, s.cfg.Region, err)
+	case answer.StatusCode == http.StatusForbidden, code == "ExpiredToken":
+		return ci.Errorf(ci.CodeUnavailable, "can't %s %q: %s refuses our credentials (%s); they need to read, write, list and delete objects, see CI_S3_ACCESS_KEY and CI_S3_SECRET_KEY: %w", verb, key, at, code, err)
 	}
 	return ci.Errorf(ci.CodeUnavailable, "can't %s %q: %s does not answer as it should; is it up and reachable from here? %w", verb, key, at, err)
 }

@@ -92,6 +92,12 @@ func planning(t *testing.T, k *kit) {
 	requireCode(t, ci.CodeConflict, take(a.ID, "x", 60, 29), "being planned")
 	require.Equal(t, []int64{a.ID, b.ID}, free(30))
 	require.NoError(t, take(a.ID, "y", 60, 30))
+	keep := func(holder string, until int) error {
+		return k.write(func(tx *store.Tx) error { return tx.KeepPlan(k.ctx, a.ID, holder, at(until)) })
+	}
+	requireCode(t, ci.CodeConflict, keep("x", 90), "not planned by this planner")
+	require.NoError(t, keep("y", 90))
+	requireCode(t, ci.CodeConflict, take(a.ID, "x", 120, 89), "being planned")
 	requireCode(t, ci.CodeConflict, take(queued.ID, "x", 30, 0), "queued")
 	requireCode(t, ci.CodeNotFound, take(1<<40, "x", 30, 0))
 	k.do(func(tx *store.Tx) error {

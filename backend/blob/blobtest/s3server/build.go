@@ -60,7 +60,7 @@ func build(ctx context.Context, dir, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, attempt)
 	defer cancel()
 	part := path + ".part"
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", part, tool)
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", part, tool)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	cmd.WaitDelay = 5 * time.Second
