@@ -24,7 +24,6 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 // commands are what scripts can say beside testscript's own:
 //
 //	cid start NAME [FLAG…]         a cid, ready; again after stop or kill, with the same address, data and flags
-//	cid launch NAME [FLAG…]        the same, without waiting
 //	cid use NAME                   the one that is asked from now on: CI_URL, CI_TOKEN, AGENT, DATA, ADDR
 //	cid stop|kill|term|gone NAME   SIGTERM and wait, kill -9, SIGTERM, wait for its end
 //	agent start|stop|kill|term|gone NAME [FLAG…]   the same for a ci-agent
@@ -83,8 +82,6 @@ func cidCommand(ts *testscript.TestScript, neg bool, args []string) {
 	case "start":
 		ts.Check(c.Start(context.Background(), flags...))
 		known(ts, c)
-	case "launch":
-		ts.Check(c.Launch(flags...))
 	case "use":
 		known(ts, c)
 	default:

@@ -145,8 +145,8 @@ say "cid: the whole system in one process."
 export DATA=$work/data
 port=$(free_port)
 CI_URL=http://127.0.0.1:$port
-printf '$ %s\n' "bin/cid --data \$DATA --listen 127.0.0.1:$port --git-allow $GIT_HOST --agent-id $agent --agent-max-load 1 &"
-bin/cid --data "$DATA" --listen "127.0.0.1:$port" --git-allow "$GIT_HOST" --agent-id "$agent" --agent-max-load 1 >"$work/cid.log" 2>&1 &
+printf '$ %s\n' "bin/cid --data \$DATA --listen 127.0.0.1:$port --git-allow $GIT_HOST --agent-id $agent &"
+bin/cid --data "$DATA" --listen "127.0.0.1:$port" --git-allow "$GIT_HOST" --agent-id "$agent" >"$work/cid.log" 2>&1 &
 cid=$!
 for _ in $(seq 300); do
   kill -0 "$cid" 2>/dev/null || die "cid ended at once"
@@ -155,7 +155,7 @@ for _ in $(seq 300); do
 done
 show 'curl -sf -m 5 $CI_URL/readyz' | lines
 CI_TOKEN=$(cat "$DATA/admin.token")
-note "--git-allow: an insecure URL and a private address are refused unless named. --agent-max-load 1: start runs on a busy machine, too."
+note "--git-allow: an insecure URL and a private address are refused unless named. --agent-id tells its Docker objects from others'."
 note "its admin token is in \$DATA/admin.token; below, CI_TOKEN holds it and CI_URL is $CI_URL"
 
 # From here on every request carries the token, and fails with the server's words.

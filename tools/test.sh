@@ -46,7 +46,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 step "programs that tests need" tools/need.sh git curl openssh-client openssh-server postgresql
-docker version >/dev/null 2>&1 || notes+=("Docker does not answer: tests of real containers skip themselves")
+docker version >/dev/null 2>&1 || notes+=("Docker does not answer: the tests of real containers fail")
 step "modules" tools/modules.sh
 step "the house rules" go test -count=1 .
 step "go vet" go vet ./...

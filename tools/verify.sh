@@ -13,6 +13,8 @@ git ls-files -co --exclude-standard | while read -r f; do
 done >"$work/files"
 mkdir "$work/tree"
 xargs -d '\n' cp --parents -t "$work/tree" <"$work/files"
+git -C "$work/tree" init -q
+git -C "$work/tree" add -A
 
 if ! (cd "$work/tree" && tools/gen.sh && go run ./tools/settings && CI_UPDATE=1 go test -count=1 -run '^TestStatesDocument$' ./pkg/ci) >"$work/log" 2>&1; then
   cat "$work/log"
@@ -20,9 +22,7 @@ if ! (cd "$work/tree" && tools/gen.sh && go run ./tools/settings && CI_UPDATE=1 
   bad=1
 fi
 # What a generator writes anew counts too: it should have been committed.
-(cd "$work/tree" && find . -type f) | sed 's|^\./||' | while read -r f; do
-  cmp -s "$f" "$work/tree/$f" || echo "$f"
-done >"$work/stale"
+git -C "$work/tree" status --porcelain | grep -v '^A  ' >"$work/stale" || true
 if [ -s "$work/stale" ]; then
   echo "not up to date; run: make gen"
   sed 's/^/  /' "$work/stale"

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -37,7 +38,7 @@ func TestAttacksOnInit(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			exit, output, _ := play(t, order(test.script, image_(busyBase)))
+			exit, output, _ := play(t, order(test.script, inImage(busyBase)))
 			require.Equal(t, test.want, output)
 			require.Zero(t, exit.Code)
 		})
@@ -57,7 +58,7 @@ func TestSignals(t *testing.T) {
 	start := func(t *testing.T, script string) (*box, *output, chan runner.Exit) {
 		t.Helper()
 		console := &output{}
-		b := prepare(t, common, order(script, image_(busyBase)), console)
+		b := prepare(t, common, order(script, inImage(busyBase)), console)
 		done := make(chan runner.Exit, 1)
 		go func() {
 			exit, err := b.Run(context.Background(), func() {}, console)
@@ -93,7 +94,7 @@ func TestSignals(t *testing.T) {
 	})
 	t.Run("before it begins", func(t *testing.T) {
 		t.Parallel()
-		b := prepare(t, common, order("echo never", image_(busyBase)), &output{})
+		b := prepare(t, common, order("echo never", inImage(busyBase)), &output{})
 		require.NoError(t, b.Signal(runner.Kill))
 		exit, err := b.Run(t.Context(), func() { t.Error("began") }, &output{})
 		require.NoError(t, err)
@@ -102,14 +103,14 @@ func TestSignals(t *testing.T) {
 	t.Run("what it leaves running", func(t *testing.T) {
 		t.Parallel()
 		began := time.Now()
-		exit, output, _ := play(t, order("setsid sh -c 'while :; do echo noise; sleep 1; done' & (sleep 1000 &) ; sleep 0.2; exit 4", image_(busyBase)))
+		exit, output, _ := play(t, order("setsid sh -c 'while :; do echo noise; sleep 1; done' & (sleep 1000 &) ; sleep 0.2; exit 4", inImage(busyBase)))
 		require.Equal(t, 4, exit.Code)
 		require.Contains(t, output, "noise\n")
 		require.Less(t, time.Since(began), 30*time.Second)
 	})
 	t.Run("the caller gives up", func(t *testing.T) {
 		t.Parallel()
-		b := prepare(t, common, order("sleep 1000", image_(busyBase)), &output{})
+		b := prepare(t, common, order("sleep 1000", inImage(busyBase)), &output{})
 		ctx, cancel := context.WithCancel(t.Context())
 		_, err := b.Run(ctx, cancel, &output{})
 		require.ErrorIs(t, err, context.Canceled)
@@ -121,26 +122,26 @@ func TestLimits(t *testing.T) {
 	small := func(o *runner.Order) { o.Spec.Resources.Memory = 64 << 20 }
 	t.Run("fork bomb", func(t *testing.T) {
 		t.Parallel()
-		exit, output, _ := play(t, order("f() { f | f & }; f 2>/dev/null; sleep 1; echo over", image_(busyBase), func(o *runner.Order) { o.Spec.Resources.Pids = 64 }))
+		exit, output, _ := play(t, order("f() { f | f & }; f 2>/dev/null; sleep 1; echo over", inImage(busyBase), func(o *runner.Order) { o.Spec.Resources.Pids = 64 }))
 		// The shell itself may be refused a process; either way the run ends.
 		require.True(t, exit.Code != 0 || strings.Contains(output, "over"), "%v %s", exit, output)
 	})
 	t.Run("memory", func(t *testing.T) {
 		t.Parallel()
-		exit, output, _ := play(t, order("echo before; exec dd if=/dev/zero of=/dev/null bs=300M count=1", image_(busyBase), small))
+		exit, output, _ := play(t, order("echo before; exec dd if=/dev/zero of=/dev/null bs=300M count=1", inImage(busyBase), small))
 		require.Equal(t, runner.Exit{Code: 137, Signal: "SIGKILL", OOMKilled: true}, exit)
 		require.Equal(t, "before\n", output)
 	})
 	t.Run("memory of a child", func(t *testing.T) {
 		t.Parallel()
-		exit, output, _ := play(t, order("dd if=/dev/zero of=/dev/null bs=300M count=1 || echo survived", image_(busyBase), small))
+		exit, output, _ := play(t, order("dd if=/dev/zero of=/dev/null bs=300M count=1 || echo survived", inImage(busyBase), small))
 		require.Zero(t, exit.Code)
 		require.True(t, exit.OOMKilled)
 		require.Contains(t, output, "survived\n")
 	})
 	t.Run("shared memory", func(t *testing.T) {
 		t.Parallel()
-		_, output, _ := play(t, order("dd if=/dev/zero of=/dev/shm/x bs=1M count=100 2>&1 || true; stat -c %s /dev/shm/x", image_(busyBase)))
+		_, output, _ := play(t, order("dd if=/dev/zero of=/dev/shm/x bs=1M count=100 2>&1 || true; stat -c %s /dev/shm/x", inImage(busyBase)))
 		require.Contains(t, output, "No space left")
 		require.Contains(t, output, "67108864\n")
 	})
@@ -150,7 +151,7 @@ func TestOutputIsWhole(t *testing.T) {
 	t.Parallel()
 	t.Run("binary", func(t *testing.T) {
 		t.Parallel()
-		_, output, _ := play(t, order("head -c 3000000 /dev/urandom > x; cat x; printf '\\000\\377end'; sha256sum < x", image_(busyBase)))
+		_, output, _ := play(t, order("head -c 3000000 /dev/urandom > x; cat x; printf '\\000\\377end'; sha256sum < x", inImage(busyBase)))
 		body, rest := output[:3000000], output[3000000:]
 		sum := sha256.Sum256([]byte(body))
 		require.Equal(t, "\x00\xffend"+hex.EncodeToString(sum[:])+"  -\n", rest)
@@ -158,12 +159,20 @@ func TestOutputIsWhole(t *testing.T) {
 	t.Run("a million lines", func(t *testing.T) {
 		t.Parallel()
 		sum := sha256.New()
-		count := &counting{to: sum}
-		b := prepare(t, common, order(million, image_(busyBase)), io.Discard)
+		var most uint64
+		count := &counting{to: writerFunc(func(p []byte) (int, error) {
+			var m runtime.MemStats
+			if runtime.ReadMemStats(&m); m.HeapAlloc > most {
+				most = m.HeapAlloc
+			}
+			return sum.Write(p)
+		})}
+		b := prepare(t, common, order(million, inImage(busyBase)), io.Discard)
 		exit, err := b.Run(t.Context(), func() {}, count)
 		require.NoError(t, err)
 		require.Zero(t, exit.Code)
 		require.EqualValues(t, 100_000_000, count.n)
+		require.Less(t, most, uint64(80<<20), "memory grows with the output")
 		want := sha256.New()
 		_, _ = want.Write(bytes.Repeat([]byte(strings.Repeat("x", 99)+"\n"), 1_000_000))
 		require.Equal(t, hex.EncodeToString(want.Sum(nil)), hex.EncodeToString(sum.Sum(nil)))
@@ -171,7 +180,7 @@ func TestOutputIsWhole(t *testing.T) {
 	t.Run("a slow reader", func(t *testing.T) {
 		t.Parallel()
 		// The script waits when nobody reads, and memory stays bounded on both sides.
-		b := prepare(t, common, order("yes xxxxxxxxx | head -c 20000000", image_(busyBase), func(o *runner.Order) { o.Spec.Resources.Memory = 48 << 20 }), io.Discard)
+		b := prepare(t, common, order("yes xxxxxxxxx | head -c 20000000", inImage(busyBase), func(o *runner.Order) { o.Spec.Resources.Memory = 48 << 20 }), io.Discard)
 		slow := &counting{to: writerFunc(func(p []byte) (int, error) { time.Sleep(2 * time.Millisecond); return len(p), nil })}
 		exit, err := b.Run(t.Context(), func() {}, slow)
 		require.NoError(t, err)

@@ -64,7 +64,7 @@ func BenchmarkEmptyRun(b *testing.B) {
 	b.Run("floor", func(b *testing.B) { single(b, bareLoop) })
 	b.Run("ours", func(b *testing.B) {
 		single(b, func(ctx context.Context, timed func()) error {
-			return ourLoop(ctx, order("true", image_(busyBase)), timed)
+			return ourLoop(ctx, order("true", inImage(busyBase)), timed)
 		})
 	})
 	b.Run("toolbox", func(b *testing.B) {
@@ -98,7 +98,7 @@ func BenchmarkThroughput(b *testing.B) {
 	b.Run("floor", func(b *testing.B) { four(b, bareLoop) })
 	b.Run("ours", func(b *testing.B) {
 		four(b, func(ctx context.Context, timed func()) error {
-			return ourLoop(ctx, order("true", image_(busyBase)), timed)
+			return ourLoop(ctx, order("true", inImage(busyBase)), timed)
 		})
 	})
 }
@@ -113,7 +113,7 @@ func BenchmarkMillionLines(b *testing.B) {
 	b.Run("ours", func(b *testing.B) {
 		for b.Loop() {
 			b.StopTimer()
-			box, err := common.Prepare(b.Context(), order(million, image_(busyBase)), io.Discard)
+			box, err := common.Prepare(b.Context(), order(million, inImage(busyBase)), io.Discard)
 			require.NoError(b, err)
 			count := &counting{to: io.Discard}
 			b.StartTimer()

@@ -89,7 +89,7 @@ func TestCheckout(t *testing.T) {
 		{"an older one", order(look, from(r.url, r.shas[1], 1)), "version 1\n" + r.shas[1] + "\n0\n1\nroot\nroot\n" + r.url + "\n"},
 		{"two commits", order(look, from(r.url, r.shas[2], 2)), "version 2\n" + r.shas[2] + "\n0\n2\nroot\nroot\n" + r.url + "\n"},
 		{"all history", order(look, from(r.url, r.shas[2], 0)), "version 2\n" + r.shas[2] + "\n0\n3\nroot\nroot\n" + r.url + "\n"},
-		{"another user", order(look, from(r.url, r.shas[2], 1), user_("nobody")), "version 2\n" + r.shas[2] + "\n0\n1\nnobody\nnobody\n" + r.url + "\n"},
+		{"another user", order(look, from(r.url, r.shas[2], 1), asUser("nobody")), "version 2\n" + r.shas[2] + "\n0\n1\nnobody\nnobody\n" + r.url + "\n"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

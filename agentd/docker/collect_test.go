@@ -22,7 +22,7 @@ type kept struct {
 // collect runs script and collects specs.
 func collect(t *testing.T, script string, specs []ci.ResultSpec, change ...func(*runner.Order)) (map[string]kept, map[string]runner.Missing) {
 	t.Helper()
-	exit, output, b := play(t, order(script, append(change, image_(busyBase))...))
+	exit, output, b := play(t, order(script, append(change, inImage(busyBase))...))
 	require.Zero(t, exit.Code, output)
 	got := map[string]kept{}
 	missing, err := b.Collect(t.Context(), specs, func(r ci.Result, body io.Reader) error {
@@ -100,7 +100,6 @@ func TestCollectIsBounded(t *testing.T) {
 	const script = `
 truncate -s 1099511627776 sparse; head -c 600000 /dev/zero > big; cp big big2
 i=0; while [ $i -lt 120 ]; do touch many-$i; i=$((i+1)); done
-awk 'BEGIN { for (i = 0; i < 3000; i++) p = p "d/"; print p }' > p
 i=0; while [ $i -lt 300 ]; do mkdir d 2>/dev/null; cd d; i=$((i+1)); done; echo deep > bottom
 `
 	limit := func(o *runner.Order) { o.MaxResult, o.MaxResultFiles = 1_000_000, 100 }

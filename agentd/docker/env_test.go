@@ -13,7 +13,7 @@ import (
 	"ci/agentd/runner"
 )
 
-func env_(vars ...string) func(*runner.Order) {
+func withEnv(vars ...string) func(*runner.Order) {
 	return func(o *runner.Order) { o.Env = vars }
 }
 
@@ -31,11 +31,11 @@ func TestEnvironmentIsTheImagesAndOursAlone(t *testing.T) {
 		want  []string
 	}{
 		{
-			"busybox", order("env", image_(busyBase), env_("CI=true", "GREETING=a b\nc", "EMPTY=", "PATH=/bin:/sbin")),
+			"busybox", order("env", inImage(busyBase), withEnv("CI=true", "GREETING=a b\nc", "EMPTY=", "PATH=/bin:/sbin")),
 			[]string{"CI=true", "EMPTY=", "FROM_IMAGE=yes", "GREETING=a b", "HOME=/root", "LOGNAME=root", "PATH=/bin:/sbin", "PWD=/workspace", "SHLVL=1", "USER=root", "c"},
 		},
 		{
-			"another user", order("env", image_(busyBase), user_("dev"), env_("HOME=/elsewhere")),
+			"another user", order("env", inImage(busyBase), asUser("dev"), withEnv("HOME=/elsewhere")),
 			[]string{"FROM_IMAGE=yes", "HOME=/elsewhere", "LOGNAME=dev", "PATH=/bin", "PWD=/workspace", "SHLVL=1", "USER=dev"},
 		},
 	}
@@ -62,7 +62,7 @@ func TestUser(t *testing.T) {
 		t.Run(test.user, func(t *testing.T) {
 			t.Parallel()
 			// The working directory is the user's to write in.
-			exit, output, _ := play(t, order("id; touch here", image_(busyBase), user_(test.user)))
+			exit, output, _ := play(t, order("id; touch here", inImage(busyBase), asUser(test.user)))
 			require.Zero(t, exit.Code)
 			require.Equal(t, test.want+"\n", output)
 		})
@@ -76,11 +76,11 @@ func TestOrdersThatCanNotStart(t *testing.T) {
 		order runner.Order
 		says  string
 	}{
-		{"unknown user", order("", image_(busyBase), user_("nemo")), `user "nemo" is not in the image's /etc/passwd`},
-		{"unknown group", order("", image_(busyBase), user_("dev:nemo")), `group "nemo" is not in the image's /etc/group`},
-		{"no such interpreter", order("#!/usr/bin/perl -w\n", image_(busyBase)), "asks for /usr/bin/perl, which the image does not have"},
-		{"no such shell", order("", image_(busyBase), func(o *runner.Order) { o.Spec.Environment.Shell = "/bin/zsh" }), "environment.shell is /bin/zsh"},
-		{"workdir is a file", order("", image_(busyBase), func(o *runner.Order) { o.Spec.Environment.Workdir = "/bin/busybox" }), "it is a file"},
+		{"unknown user", order("", inImage(busyBase), asUser("nemo")), `user "nemo" is not in the image's /etc/passwd`},
+		{"unknown group", order("", inImage(busyBase), asUser("dev:nemo")), `group "nemo" is not in the image's /etc/group`},
+		{"no such interpreter", order("#!/usr/bin/perl -w\n", inImage(busyBase)), "asks for /usr/bin/perl, which the image does not have"},
+		{"no such shell", order("", inImage(busyBase), func(o *runner.Order) { o.Spec.Environment.Shell = "/bin/zsh" }), "environment.shell is /bin/zsh"},
+		{"workdir is a file", order("", inImage(busyBase), func(o *runner.Order) { o.Spec.Environment.Workdir = "/bin/busybox" }), "it is a file"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -94,14 +94,14 @@ func TestOrdersThatCanNotStart(t *testing.T) {
 		_, err := common.Prepare(t.Context(), order("", func(o *runner.Order) { o.Spec.Environment.Workdir = dir }), &output{})
 		require.ErrorContains(t, err, "environment.workdir", dir)
 	}
-	_, err := common.Prepare(t.Context(), order("", image_("localhost:1/none:1")), &output{})
+	_, err := common.Prepare(t.Context(), order("", inImage("localhost:1/none:1")), &output{})
 	require.ErrorContains(t, err, "image localhost:1/none:1 can't be pulled")
 }
 
 func TestInspectShowsNoSecretAndNothingOfTheHost(t *testing.T) {
 	t.Parallel()
 	var console output
-	o := order("echo $SECRET # script-canary", image_(busyBase), env_("SECRET=env-canary"))
+	o := order("echo $SECRET # script-canary", inImage(busyBase), withEnv("SECRET=env-canary"))
 	b := prepare(t, common, o, &console)
 	_, err := b.Run(t.Context(), func() {}, &console)
 	require.NoError(t, err)

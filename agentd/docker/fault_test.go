@@ -75,7 +75,7 @@ func TestEveryCallMayFail(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, d.Open(t.Context()))
 	live := func() error {
-		b, err := d.Prepare(t.Context(), order("echo hello", from(r.url, r.shas[0], 1), image_(busyBase)), &output{})
+		b, err := d.Prepare(t.Context(), order("echo hello", from(r.url, r.shas[0], 1), inImage(busyBase)), &output{})
 		if err != nil {
 			return err
 		}
@@ -115,7 +115,7 @@ func TestPrepareMayBeGivenUp(t *testing.T) {
 	r := newRepository(t)
 	for i := range 12 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*60*time.Millisecond)
-		o := order("true", from(r.url, r.shas[0], 1), image_(busyBase))
+		o := order("true", from(r.url, r.shas[0], 1), inImage(busyBase))
 		b, err := common.Prepare(ctx, o, &output{})
 		if err == nil {
 			require.NoError(t, b.Remove(ctx))

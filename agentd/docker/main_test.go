@@ -30,8 +30,8 @@ var (
 	toolbox  string // the static binary
 	common   *Driver
 	lastRun  atomic.Int64
-	busyBase = "ci-test:busybox" // busybox in /bin, root and dev (uid 1234) in passwd
-	bare     = "ci-test:bare"    // nothing at all
+	busyBase = fmt.Sprintf("ci-test:busybox-%d", os.Getpid()) // busybox in /bin, root and dev (uid 1234) in passwd
+	bare     = fmt.Sprintf("ci-test:bare-%d", os.Getpid())    // nothing at all
 )
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
@@ -53,6 +53,7 @@ func testMain(m *testing.M) int {
 	if err := buildToolbox(); err != nil {
 		return fail(err)
 	}
+	defer removeImages(ctx)
 	if err := importImages(ctx); err != nil {
 		return fail(err)
 	}
@@ -66,10 +67,13 @@ func testMain(m *testing.M) int {
 	if err := common.Close(ctx); err != nil {
 		return fail(err)
 	}
+	return code
+}
+
+func removeImages(ctx context.Context) {
 	for _, ref := range []string{busyBase, bare} {
 		_, _ = engine.ImageRemove(ctx, ref, dockerimage.RemoveOptions{})
 	}
-	return code
 }
 
 // buildToolbox builds the smallest binary that can be the toolbox, unless
@@ -189,11 +193,11 @@ func order(script string, change ...func(*runner.Order)) runner.Order {
 	return o
 }
 
-func image_(ref string) func(*runner.Order) {
+func inImage(ref string) func(*runner.Order) {
 	return func(o *runner.Order) { o.Spec.Environment.Image = ref }
 }
 
-func user_(name string) func(*runner.Order) {
+func asUser(name string) func(*runner.Order) {
 	return func(o *runner.Order) { o.Spec.Environment.User = name }
 }
 

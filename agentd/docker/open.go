@@ -16,8 +16,8 @@ func (d *Driver) Open(ctx context.Context) error {
 	if err := d.ping(ctx); err != nil {
 		return err
 	}
-	if d.intact(ctx) {
-		return nil
+	if whole, err := d.intact(ctx); whole || err != nil {
+		return err
 	}
 	if err := d.close(ctx); err != nil {
 		return err
@@ -25,6 +25,7 @@ func (d *Driver) Open(ctx context.Context) error {
 	if left, err := d.sweepUnknown(ctx); left > 0 {
 		d.log.Warn("objects of an earlier life could not be removed yet", "agent", d.cfg.Agent, "left", left, "err", err)
 	}
+	d.logEngine(ctx)
 	s := &shared{}
 	if err := d.build(ctx, s); err != nil {
 		return errors.Join(err, d.destroy(ctx, s))
@@ -50,18 +51,31 @@ func (d *Driver) build(ctx context.Context, s *shared) (err error) {
 	return s.pool.warm(ctx)
 }
 
-// intact says whether everything that Open made is still there.
-func (d *Driver) intact(ctx context.Context) bool {
+// intact says whether everything that Open made is still there. An error says
+// nothing about that: what runs may be using is not torn down because the
+// engine was slow to answer.
+func (d *Driver) intact(ctx context.Context) (bool, error) {
 	s, err := d.ready()
 	if err != nil {
-		return false
+		return false, nil // never opened
 	}
 	ctx, cancel := asking(ctx)
 	defer cancel()
-	_, imageErr := d.api.ImageInspect(ctx, s.toolbox.id)
-	_, volumeErr := d.api.VolumeInspect(ctx, s.volume)
-	_, networkErr := d.api.NetworkInspect(ctx, s.network, network.InspectOptions{})
-	return imageErr == nil && volumeErr == nil && networkErr == nil
+	for _, look := range []func() error{
+		func() error { _, err := d.api.ImageInspect(ctx, s.toolbox.id); return err },
+		func() error { _, err := d.api.VolumeInspect(ctx, s.volume); return err },
+		func() error {
+			_, err := d.api.NetworkInspect(ctx, s.network, network.InspectOptions{})
+			return err
+		},
+	} {
+		if err := look(); notFound(err) {
+			return false, nil
+		} else if err != nil {
+			return false, d.explain(err, "what runs share can't be looked at")
+		}
+	}
+	return true, nil
 }
 
 // Close removes what Open made, but not the toolbox image, which the next
@@ -83,7 +97,11 @@ func (d *Driver) close(ctx context.Context) error {
 	return d.destroy(ctx, s)
 }
 
+// destroy removes what s has. What can't be removed is nobody's from here on,
+// so that the next sweep takes it.
 func (d *Driver) destroy(ctx context.Context, s *shared) error {
+	defer d.names.drop(s.volume)
+	defer d.names.drop(s.network)
 	var errs []error
 	if s.pool != nil {
 		errs = append(errs, s.pool.close(ctx))
@@ -95,4 +113,22 @@ func (d *Driver) destroy(ctx context.Context, s *shared) error {
 		errs = append(errs, d.removeVolume(ctx, s.volume))
 	}
 	return errors.Join(errs...)
+}
+
+// logEngine tells the administrator which versions runs rely on: what keeps
+// them in their containers is the engine's and runc's alone.
+func (d *Driver) logEngine(ctx context.Context) {
+	ctx, cancel := asking(ctx)
+	defer cancel()
+	v, err := d.api.ServerVersion(ctx)
+	if err != nil {
+		return // the next call says why
+	}
+	versions := []any{"agent", d.cfg.Agent, "engine", v.Version, "kernel", v.KernelVersion}
+	for _, c := range v.Components {
+		if c.Name == "runc" || c.Name == "containerd" {
+			versions = append(versions, c.Name, c.Version)
+		}
+	}
+	d.log.Info("runs use this Docker engine; keep it and runc patched", versions...)
 }

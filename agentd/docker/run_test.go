@@ -17,8 +17,8 @@ func TestRun(t *testing.T) {
 		output string
 	}{
 		{"toolbox image", order("echo hello"), runner.Exit{}, "hello\n"},
-		{"busybox image", order("echo hello", image_(busyBase)), runner.Exit{}, "hello\n"},
-		{"empty image", order("for i in 1 2; do echo $i; done\nmkdir x && ls", image_(bare)), runner.Exit{}, "1\n2\nx\n"},
+		{"busybox image", order("echo hello", inImage(busyBase)), runner.Exit{}, "hello\n"},
+		{"empty image", order("for i in 1 2; do echo $i; done\nmkdir x && ls", inImage(bare)), runner.Exit{}, "1\n2\nx\n"},
 		{"exit status", order("exit 7"), runner.Exit{Code: 7}, ""},
 		{"stops at the first failure", order("false\necho never"), runner.Exit{Code: 1}, ""},
 		{"ends by a signal", order("kill -TERM $$"), runner.Exit{Code: 143, Signal: "SIGTERM"}, ""},

@@ -2,7 +2,6 @@ package docker
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -17,11 +16,13 @@ import (
 // bridge. To join one costs a third of making one, so they are made ahead and
 // used again, by one run at a time.
 //
-// What a run can leave in it for the next: nothing in memory, since every
-// process of the run has ended; no address, route or rule, which take a
-// capability that no job has; but the text of the NetworkFiles, which the
-// engine shares. files is their content before any run, and init puts it back
-// before each script.
+// What a run can leave in it for the next: no process and no socket, since it
+// is given back when the run's container is gone; no address, route, rule or
+// setting, which take capabilities that no job has; but the text of the
+// NetworkFiles, which the engine shares. files is their content before any
+// run, and init puts it back before each script. What remains is what the
+// kernel and the engine remember of connections for a minute or two: an
+// outside peer may still send to a port that it talked to.
 type sandbox struct {
 	name  string
 	files []pipe.File
@@ -95,6 +96,3 @@ func (d *Driver) removeSandbox(ctx context.Context, sb *sandbox) {
 		d.log.Warn("a sandbox is left for the sweep", "err", err)
 	}
 }
-
-// String is for the log.
-func (sb *sandbox) String() string { return fmt.Sprintf("sandbox %s", sb.name) }

@@ -21,7 +21,7 @@ func TestNetworkFilesAreRestored(t *testing.T) {
 	d := newDriver(t)
 	run := func(script string, change ...func(*runner.Order)) (string, string) {
 		console := &output{}
-		b := prepare(t, d, order(script, append(change, image_(busyBase))...), console)
+		b := prepare(t, d, order(script, append(change, inImage(busyBase))...), console)
 		_, err := b.Run(t.Context(), func() {}, console)
 		require.NoError(t, err)
 		network := b.sandbox.name
@@ -38,7 +38,7 @@ func TestNetworkFilesAreRestored(t *testing.T) {
 	require.Equal(t, before, after)
 
 	// Neither can a run that is not root change them.
-	denied, _ := run("for f in hosts resolv.conf hostname; do (echo x > /etc/$f) 2>/dev/null || echo denied; done", user_("dev"))
+	denied, _ := run("for f in hosts resolv.conf hostname; do (echo x > /etc/$f) 2>/dev/null || echo denied; done", asUser("dev"))
 	require.Equal(t, "denied\ndenied\ndenied\n", denied)
 }
 
@@ -50,14 +50,14 @@ func TestRunsNeverShareANetworkAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			b, err := d.Prepare(t.Context(), order("sleep 0.1", image_(busyBase)), &output{})
+			b, err := d.Prepare(t.Context(), order("sleep 0.1", inImage(busyBase)), &output{})
 			if !check(t, err) {
 				return
 			}
 			sb := b.(*box).sandbox
 			mu.Lock()
 			if used[sb] {
-				t.Errorf("%s has two runs", sb)
+				t.Errorf("%s has two runs", sb.name)
 			}
 			used[sb] = true
 			mu.Unlock()
@@ -98,7 +98,7 @@ func TestADeadSandboxIsReplaced(t *testing.T) {
 func TestNeighboursDoNotReachEachOther(t *testing.T) {
 	t.Parallel()
 	console := &output{}
-	server := prepare(t, common, order("hostname -i; nc -l -p 8080 -e echo reached & nc -l -p 8081; sleep 100", image_(busyBase)), console)
+	server := prepare(t, common, order("hostname -i; nc -l -p 8080 -e echo reached & nc -l -p 8081; sleep 100", inImage(busyBase)), console)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -107,14 +107,14 @@ func TestNeighboursDoNotReachEachOther(t *testing.T) {
 	defer func() { _ = server.Signal(runner.Kill); <-ended }()
 	eventually(t, func() bool { return strings.Contains(console.String(), "\n") }, "the server's address")
 	address := strings.Fields(console.String())[0]
-	_, output, _ := play(t, order("nc -w 2 "+address+" 8080 </dev/null && echo reached || echo blocked; ping -c 1 -W 1 "+address+" >/dev/null 2>&1 && echo reached || echo blocked", image_(busyBase)))
+	_, output, _ := play(t, order("nc -w 2 "+address+" 8080 </dev/null && echo reached || echo blocked; ping -c 1 -W 1 "+address+" >/dev/null 2>&1 && echo reached || echo blocked", inImage(busyBase)))
 	require.Contains(t, output, "blocked\nblocked\n", address)
 }
 
 func TestOpenSweepsWhatAnEarlierLifeLeft(t *testing.T) {
 	t.Parallel()
 	other := newDriver(t)
-	bystander := prepare(t, other, order("sleep 60", image_(busyBase)), &output{})
+	bystander := prepare(t, other, order("sleep 60", inImage(busyBase)), &output{})
 
 	dead, err := New(config("test-killed"))
 	require.NoError(t, err)
@@ -160,8 +160,8 @@ func TestOpenSweepsWhatAnEarlierLifeLeft(t *testing.T) {
 func TestSweep(t *testing.T) {
 	t.Parallel()
 	d := newDriver(t)
-	keep := prepare(t, d, order("echo kept", image_(busyBase)), &output{})
-	gone := prepare(t, d, order("sleep 1000", image_(busyBase)), &output{})
+	keep := prepare(t, d, order("echo kept", inImage(busyBase)), &output{})
+	gone := prepare(t, d, order("sleep 1000", inImage(busyBase)), &output{})
 	left, err := d.Sweep(t.Context(), []int64{keep.order.Run})
 	require.NoError(t, err)
 	require.Zero(t, left)
@@ -176,7 +176,7 @@ func TestSweep(t *testing.T) {
 func TestOpenIsSafeWhileRunsGoOn(t *testing.T) {
 	t.Parallel()
 	d := newDriver(t)
-	b := prepare(t, d, order("echo fine", image_(busyBase)), &output{})
+	b := prepare(t, d, order("echo fine", inImage(busyBase)), &output{})
 	require.NoError(t, d.Open(t.Context()))
 	console := &output{}
 	_, err := b.Run(t.Context(), func() {}, console)
@@ -201,7 +201,7 @@ func TestDockerIsAway(t *testing.T) {
 
 func TestAContainerThatDiesMidRun(t *testing.T) {
 	t.Parallel()
-	b := prepare(t, common, order("sleep 1000", image_(busyBase)), &output{})
+	b := prepare(t, common, order("sleep 1000", inImage(busyBase)), &output{})
 	began := time.Now()
 	_, err := b.Run(t.Context(), func() {
 		go func() { check(t, engine.ContainerKill(context.Background(), b.container, "KILL")) }()

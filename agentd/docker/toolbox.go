@@ -8,6 +8,7 @@ import (
 	"io"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	dockerimage "github.com/docker/docker/api/types/image"
@@ -100,8 +101,13 @@ func messages(r io.Reader, each func(message)) error {
 	}
 }
 
-// removeOldToolboxes removes the images that other versions have made, unless
-// somebody uses them or may just be about to.
+// youngImage is how long a toolbox image that nobody uses is left alone: its
+// agent may be between making it and using it.
+const youngImage = 10 * time.Minute
+
+// removeOldToolboxes removes the images that other versions have made, and
+// doubles that two starts at once have, unless somebody uses them or may just
+// be about to.
 func (d *Driver) removeOldToolboxes(ctx context.Context, current string) {
 	ctx, cancel := context.WithTimeout(ctx, makeTime)
 	defer cancel()
@@ -110,7 +116,7 @@ func (d *Driver) removeOldToolboxes(ctx context.Context, current string) {
 		return // a few megabytes more; the next start tries again
 	}
 	for _, im := range all {
-		if im.ID == current || time.Since(time.Unix(im.Created, 0)) < time.Hour {
+		if im.ID == current || time.Since(time.Unix(im.Created, 0)) < youngImage {
 			continue
 		}
 		if _, err := d.api.ImageRemove(ctx, im.ID, dockerimage.RemoveOptions{}); err == nil {
@@ -164,9 +170,22 @@ func (d *Driver) removeContainer(ctx context.Context, name string) error {
 	ctx, cancel := making(ctx)
 	defer cancel()
 	err := d.api.ContainerRemove(ctx, name, container.RemoveOptions{Force: true, RemoveVolumes: true})
+	if cerrdefs.IsConflict(err) { // the engine is about it already
+		err = d.awaitRemoval(ctx, name)
+	}
 	if err != nil && !notFound(err) {
 		return d.explain(err, fmt.Sprintf("container %s can't be removed", name))
 	}
 	d.names.drop(name)
 	return nil
+}
+
+func (d *Driver) awaitRemoval(ctx context.Context, name string) error {
+	removed, failed := d.api.ContainerWait(ctx, name, container.WaitConditionRemoved)
+	select {
+	case <-removed:
+		return nil
+	case err := <-failed:
+		return err
+	}
 }

@@ -114,6 +114,9 @@ func (r *Runner) execute(ctx context.Context) (end ci.End) {
 	if err := r.prepare(ctx); err != nil {
 		return r.unprepared(err)
 	}
+	if err := r.announce(ctx); err != nil {
+		return r.unprepared(err)
+	}
 	if cause, why := r.control.asked(); cause != causeNone {
 		return r.cutShort(cause, why)
 	}
@@ -159,16 +162,19 @@ func (r *Runner) script(ctx context.Context) (Exit, error) {
 	escort.Go(func() { r.escort(ctx, over, cancel) })
 	defer escort.Wait()
 	defer close(over)
-	return r.box.Run(runCtx, func() { r.started(ctx) }, r.console)
+	return r.box.Run(runCtx, func() { r.control.start() }, r.console)
 }
 
-// started tells the backend that the script's process exists, without waiting for the answer.
-func (r *Runner) started(ctx context.Context) {
-	if r.control.start() {
-		r.report(ctx, "tell that the script has begun", func(ctx context.Context) error {
-			return r.cfg.Uplink.Started(ctx, r.claim)
-		})
-	}
+// announce has the backend record that the script begins, before it can. Should
+// this machine die in between, the run counts as begun although it had not:
+// that is the safe side, since nobody may run a script twice without knowing.
+func (r *Runner) announce(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer r.control.onAsk(cancel)()
+	return r.retry(ctx, "tell that the script begins", r.bounded(func(ctx context.Context) error {
+		return r.cfg.Uplink.Started(ctx, r.claim)
+	}))
 }
 
 // finish seals the console and ends the run, once everything that was reported before has arrived.

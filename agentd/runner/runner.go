@@ -14,7 +14,7 @@ import (
 // claim; ci.CodeConflict means that the run is no longer ours and everything
 // about it must stop.
 type Uplink interface {
-	// Started says that the script's process exists.
+	// Started says that the script begins: it is recorded before the work order is sent.
 	Started(ctx context.Context, c ci.Claim) error
 	// Collecting says that the script has ended. exitCode is nil when it never did by itself.
 	Collecting(ctx context.Context, c ci.Claim, exitCode *int) error

@@ -41,14 +41,31 @@ func (c *Console) Append(ctx context.Context, run, offset int64, data []byte) (n
 		case ci.CodeOf(err) != ci.CodeConflict:
 			return end, err
 		default:
-			// Somebody else appended, or a guard of AddChunk has refused us.
-			now, endErr := c.db.ConsoleEnd(ctx, run)
-			if endErr != nil || now <= end {
+			// Somebody else has appended, or a guard of AddChunk refuses us.
+			now := c.grown(ctx, run, end)
+			if now == end {
 				return end, err
 			}
 			end = now
 		}
 	}
+}
+
+// grown waits a moment for the console to be longer than end, and returns its
+// end. What AddChunk saw of another transaction need not be committed yet.
+func (c *Console) grown(ctx context.Context, run, end int64) int64 {
+	for wait := 2 * time.Millisecond; wait < 500*time.Millisecond; wait *= 2 {
+		now, err := c.db.ConsoleEnd(ctx, run)
+		if err != nil || now > end {
+			return max(now, end)
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return end
+		}
+	}
+	return end
 }
 
 // addPiece stores one piece, in the index or beside it.

@@ -85,10 +85,10 @@ func refusal(a *ci.Agent, q ci.Quota, now time.Time) (never bool, reason string)
 		return false, fmt.Sprintf("not heard of for %s", now.Sub(a.SeenAt).Round(time.Second))
 	case a.Problem != "":
 		return false, a.Problem
-	case a.Draining:
-		return false, "draining: it takes nothing new"
 	case a.Refusals[q.Name] != "":
 		return false, a.Refusals[q.Name]
+	case a.Draining:
+		return false, "draining: it takes nothing new"
 	case a.FreeCPUs < q.CPUs || a.FreeMemory < q.Memory:
 		return false, fmt.Sprintf("full: %g of %g cpus and %s of %s are free, class %s needs %g and %s", a.FreeCPUs, a.CPUs, ci.Bytes(a.FreeMemory), ci.Bytes(a.Memory), q.Name, q.CPUs, ci.Bytes(q.Memory))
 	}

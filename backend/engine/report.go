@@ -11,7 +11,8 @@ import (
 	"ci/pkg/ci"
 )
 
-// Started says that the script's process exists.
+// Started says that the script begins. An agent waits for the answer before it
+// lets it, so a run that is not marked as started never was.
 func (e *Engine) Started(ctx context.Context, c ci.Claim) error {
 	return e.report(ctx, c, ci.EventRunRunning, func(ctx context.Context, tx *store.Tx, at time.Time) (*ci.Run, error) {
 		return tx.StartRun(ctx, c, at)

@@ -56,7 +56,7 @@ func cpu() time.Duration {
 // newRun is what the engine inserts for a trigger.
 func newRun(s *store.Store, i int64) *ci.Run {
 	return &ci.Run{
-		Job: storetest.SeedJob(int(i)), JobVersion: 1, Status: ci.StatusInProgress, Phase: ci.PhaseQueued,
+		Job: storetest.SeedMainJob, JobVersion: 1, Status: ci.StatusInProgress, Phase: ci.PhaseQueued,
 		BranchName: "main", Parameters: map[string]string{"TARGET": "all"}, Priority: ci.PriorityNormal, TriggeredBy: "bench", Class: "small",
 		Git:   &ci.Git{URL: "https://git.example/team/project.git", ConfigPath: "ci/test.yaml"},
 		Spec:  &ci.Spec{Script: "make test", Environment: ci.Environment{Image: "golang:1.26", Workdir: "/workspace"}},
@@ -92,7 +92,7 @@ func BenchmarkRead(b *testing.B) {
 	for _, n := range sizes {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			engines(b, func(b *testing.B, s *store.Store) {
-				storetest.Seed(b, s, n)
+				require.NoError(b, storetest.Seed(b.Context(), s, n))
 				reads(b, s, n)
 			})
 		})
@@ -109,7 +109,7 @@ func reads(b *testing.B, s *store.Store, n int) {
 	old, err := s.ListRuns(b.Context(), ci.RunFilter{Before: int64(n / 2)}, 1)
 	require.NoError(b, err)
 	require.Len(b, old, 1)
-	job := storetest.SeedJob(7)
+	job := storetest.SeedMainJob
 	for _, c := range []struct {
 		name string
 		f    ci.RunFilter
@@ -119,8 +119,8 @@ func reads(b *testing.B, s *store.Store, n int) {
 		{"job", ci.RunFilter{Job: job}},
 		{"rare job", ci.RunFilter{Job: storetest.SeedRareJob}},
 		{"job+branch", ci.RunFilter{Job: job, BranchName: "main"}},
-		{"job+commit", ci.RunFilter{Job: job, CommitSHA: old[0].CommitSHA}},
-		{"job+outcome", ci.RunFilter{Job: job, Outcome: ci.OutcomeFailed}},
+		{"job+commit", ci.RunFilter{Job: old[0].Job, CommitSHA: old[0].CommitSHA}},
+		{"job+outcome", ci.RunFilter{Job: job, Outcome: ci.OutcomeSucceeded}},
 		{"outcome", ci.RunFilter{Outcome: ci.OutcomeLost}},
 		{"in progress", ci.RunFilter{Status: ci.StatusInProgress}},
 		{"done", ci.RunFilter{Status: ci.StatusDone}},

@@ -3,9 +3,10 @@ package store
 import (
 	"context"
 	"database/sql"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
-
-	"github.com/uptrace/bun"
 
 	"ci/pkg/ci"
 )
@@ -53,21 +54,33 @@ func (tx *Tx) AddEvent(ctx context.Context, e *ci.Event) error {
 // limits them to one job ("" is all), a non-nil jobs to these. Who asks again
 // with the last Seq misses none.
 func (r reader) Events(ctx context.Context, after int64, limit int, job string, jobs []string) ([]ci.Event, error) {
-	text, args := "SELECT "+eventFields+" FROM events WHERE seq > ? AND seq < "+r.d.horizon, []any{after}
+	switch {
+	case jobs == nil:
+		text, args := r.behind(eventFields, after, limit, job)
+		return listed(ctx, r.s, eventPlaces, text, args...)
+	case job != "" && slices.Contains(jobs, job):
+		jobs = []string{job}
+	case job != "" || len(jobs) == 0:
+		return []ci.Event{}, nil
+	case len(jobs) > maxOnly:
+		return nil, tooMany(jobs)
+	}
+	// One job at a time, as in ofEach: a job that is quiet costs nothing.
+	parts := make([]string, len(jobs))
+	for i, j := range jobs {
+		text, args := r.behind("seq", after, limit, j)
+		parts[i] = "SELECT seq FROM (" + r.d.format(text, args...) + ") AS page"
+	}
+	return listed(ctx, r.s, eventPlaces, "SELECT "+eventFields+" FROM events WHERE seq IN ("+strings.Join(parts, " UNION ALL ")+") ORDER BY seq LIMIT "+strconv.Itoa(limit))
+}
+
+// behind selects the events that readers see behind after.
+func (r reader) behind(fields string, after int64, limit int, job string) (text string, args []any) {
+	text, args = "SELECT "+fields+" FROM events WHERE seq > ? AND seq < "+r.d.horizon, []any{after}
 	if job != "" {
 		text, args = text+" AND job = ?", append(args, job)
 	}
-	if jobs != nil {
-		if len(jobs) == 0 {
-			return []ci.Event{}, nil
-		}
-		text += r.d.format(" AND job IN (?)", bun.List(jobs))
-	}
-	text, args = text+" ORDER BY seq LIMIT ?", append(args, limit)
-	if jobs != nil {
-		text, args = r.d.format(text, args...), nil
-	}
-	return listed(ctx, r.s, eventPlaces, text, args...)
+	return text + " ORDER BY seq LIMIT ?", append(args, limit)
 }
 
 // LastEvent returns the Seq of the newest event that readers see, 0 when there is none.

@@ -37,9 +37,13 @@ func (r reader) ListRuns(ctx context.Context, f ci.RunFilter, limit int) ([]ci.R
 	case len(f.Jobs) == 0:
 		return []ci.Run{}, nil
 	case len(f.Jobs) > maxOnly:
-		return nil, ci.Errorf(ci.CodeInvalid, "the list is limited to %d jobs; at most %d are possible", len(f.Jobs), maxOnly)
+		return nil, tooMany(f.Jobs)
 	}
 	return listed(ctx, r.s, listPlaces, r.ofEach(f, limit))
+}
+
+func tooMany(jobs []string) error {
+	return ci.Errorf(ci.CodeInvalid, "the list is limited to %d jobs; at most %d are possible", len(jobs), maxOnly)
 }
 
 // ofEach selects the newest of each job's newest runs. One job at a time, the

@@ -45,6 +45,20 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
+// TestOddPath opens a file whose path has what URLs use, for its owner alone.
+func TestOddPath(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a b?c=%41#&.db")
+	s := open(t, path)
+	_, err := insert(t.Context(), s)
+	require.NoError(t, err)
+	for _, end := range []string{"", "-wal", "-shm", ".lock"} {
+		info, err := os.Stat(path + end)
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	}
+}
+
 func openTogether(t *testing.T, url string) {
 	var wg sync.WaitGroup
 	for range 8 {
@@ -90,6 +104,7 @@ func closed(t *testing.T, url string) {
 	require.NoError(t, s.Ping(t.Context()))
 	require.Less(t, s.Now().Sub(time.Now()).Abs(), time.Minute)
 	require.Equal(t, s.Now().Location(), time.UTC)
+	require.NoError(t, s.Close())
 	require.NoError(t, s.Close())
 	require.Equal(t, ci.CodeUnavailable, ci.CodeOf(s.Ping(t.Context())))
 	_, err = s.GetJob(t.Context(), "x")

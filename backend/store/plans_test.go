@@ -56,6 +56,7 @@ func TestListsUseAnIndex(t *testing.T) {
 		"SELECT id FROM runs WHERE status = 'in_progress' AND agent <> '' AND deadline < 5 ORDER BY deadline LIMIT 9":       "runs_deadline",
 		"SELECT id FROM runs WHERE status = 'in_progress' AND agent <> '' AND agent = 'a' ORDER BY id LIMIT 9":              "runs_held",
 		"SELECT id FROM runs WHERE status = 'done' AND done_at < 5 ORDER BY done_at, id LIMIT 9":                            "runs_done",
+		"SELECT seq FROM events WHERE seq > 5 AND seq < 9223372036854775807 AND job = 'a' ORDER BY seq LIMIT 9":             "events_job",
 		"DELETE FROM events WHERE run = 5": "events_run",
 		"SELECT first_byte + length FROM chunks WHERE run = 5 ORDER BY first_byte DESC LIMIT 1":                                       "sqlite_autoindex_chunks",
 		"SELECT DISTINCT name FROM results WHERE run IN (SELECT id FROM runs WHERE job = 'a' ORDER BY id DESC LIMIT 9) ORDER BY name": "runs_job ",

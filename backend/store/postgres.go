@@ -122,7 +122,11 @@ func (p *pg) once(ctx context.Context, fn func(s session) error) error {
 	if err := fn(&server{db: tx, d: p.d, texts: &p.texts}); err != nil {
 		return err
 	}
-	return unknown(tx.Commit())
+	err = tx.Commit()
+	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+		return ctx.Err() // it was rolled back when ctx ended
+	}
+	return unknown(err)
 }
 
 // unknown is the error of a COMMIT. When the connection broke, the server may

@@ -22,6 +22,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +34,7 @@ type Store struct {
 	reader
 	engine engine
 	offset atomic.Int64 // the database's clock minus ours, in nanoseconds
+	close  sync.Once
 }
 
 // engine is what SQLite and Postgres each do their own way.
@@ -74,8 +76,12 @@ func Open(ctx context.Context, url string, log *slog.Logger) (*Store, error) {
 	return nil, ci.Errorf(ci.CodeInvalid, "the database %q is not known; use sqlite:/path/ci.db or postgres://user@host/name", scheme+"://…")
 }
 
-// Close lets transactions that run finish, and closes all connections.
-func (s *Store) Close() error { return s.engine.close() }
+// Close lets transactions that run finish, and closes all connections. Calling
+// it again does nothing.
+func (s *Store) Close() (err error) {
+	s.close.Do(func() { err = s.engine.close() })
+	return err
+}
 
 // Ping returns nil when the database answers.
 func (s *Store) Ping(ctx context.Context) error { return s.engine.ping(ctx) }

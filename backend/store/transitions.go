@@ -64,7 +64,8 @@ func (tx *Tx) CollectRun(ctx context.Context, c ci.Claim, exitCode *int, at time
 // FinishRun ends a run for good. With a claim it has to be held by it. from
 // limits the phases that it may be in; nil stands for all from which the
 // outcome can be reached. An exit code that is recorded already is kept when
-// end has none.
+// end has none. Whether the script began is end's word: an agent has it
+// recorded ahead, and knows at the end whether it came to it.
 func (tx *Tx) FinishRun(ctx context.Context, id int64, c *ci.Claim, from []ci.Phase, end ci.End, at time.Time) (*ci.Run, error) {
 	to := ci.State{Outcome: end.Outcome}
 	allowed := ci.PhasesBefore(to)
@@ -81,7 +82,7 @@ func (tx *Tx) FinishRun(ctx context.Context, id int64, c *ci.Claim, from []ci.Ph
 	if c != nil {
 		args = append(args, c.Agent, c.ID)
 	}
-	run, err := tx.move(ctx, "status = 'done', outcome = ?, reason = ?, exit_code = COALESCE(?, exit_code), script_started = script_started OR ?, "+
+	run, err := tx.move(ctx, "status = 'done', outcome = ?, reason = ?, exit_code = COALESCE(?, exit_code), script_started = ?, "+
 		"console_bytes = ?, console_sha256 = ?, console_truncated = ?, done_at = ?", held(in(allowed), c), args...)
 	return tx.won(ctx, run, err, id, c, to)
 }

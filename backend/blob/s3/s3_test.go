@@ -101,7 +101,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		"no bucket":               {func(c *Config) { c.Bucket = "nope" }, "there is no bucket nope"},
 		"wrong secret":            {func(c *Config) { c.SecretKey = "wrong-secret" }, "refuses our credentials"},
-		"unknown key":             {func(c *Config) { c.AccessKey = "nobody" }, "refuses our credentials"},
+		"unknown key":             {func(c *Config) { c.AccessKey = "nobody" }, "access key ID"},
 		"wrong region":            {func(c *Config) { c.Region = "eu-nowhere-1" }, "is in another region than \"eu-nowhere-1\""},
 		"nobody there":            {func(c *Config) { c.Endpoint = "127.0.0.1:1" }, "is it up and reachable"},
 		"HTTPS to an HTTP server": {func(c *Config) { c.Insecure = false }, "does not answer as it should"},

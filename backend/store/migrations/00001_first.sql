@@ -109,6 +109,7 @@ CREATE TABLE events (
     at      BIGINT NOT NULL
 );
 CREATE INDEX events_run ON events (run);
+CREATE INDEX events_job ON events (job, seq);
 
 -- Where this database's event numbers begin; see events.go. Only Postgres uses it.
 CREATE TABLE event_base (base BIGINT NOT NULL);

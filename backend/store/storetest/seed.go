@@ -2,10 +2,6 @@ package storetest
 
 import (
 	"context"
-	"fmt"
-	"testing"
-
-	"github.com/stretchr/testify/require"
 
 	"ci/backend/store"
 )
@@ -13,31 +9,33 @@ import (
 // seedBatch is how many runs one transaction of Seed inserts.
 const seedBatch = 50_000
 
-// What Seed makes.
+// Some of the jobs that the runs of Seed have.
 const (
-	SeedJobs = 50
+	// SeedJob has one run in fifty, among them run 500 of a store that was empty.
+	SeedJob = "job-49"
+	// SeedMainJob has as many, all of them on branch main.
+	SeedMainJob = "job-1"
 	// SeedRareJob has one run in a thousand.
 	SeedRareJob = "rare"
 )
 
-// SeedJob is the name of one of the SeedJobs jobs that the runs of Seed have.
-func SeedJob(i int) string { return fmt.Sprint("job-", i%SeedJobs) }
-
 // Seed inserts n done runs, as a system that is in use for long would have
-// them: SeedJobs jobs, mostly on branch main, mostly succeeded, each of a
-// commit of its own, one triggered every ten seconds, the last one now. It is
-// much faster than InsertRun.
-func Seed(t testing.TB, s *store.Store, n int) {
-	t.Helper()
+// them: fifty jobs, mostly on branch main, mostly succeeded, each of a commit
+// of its own, one triggered every ten seconds, the last one now. It is much
+// faster than InsertRun.
+func Seed(ctx context.Context, s *store.Store, n int) error {
 	first := s.Now().UnixMicro() - int64(n)*10_000_000
 	for from := 0; from < n; from += seedBatch {
 		to := min(n, from+seedBatch)
-		err := s.Write(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		err := s.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
 			_, err := tx.Exec(ctx, seedText, int64(to-1), int64(from), first)
 			return err
 		})
-		require.NoError(t, err)
+		if err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // i is the number of the run, at the moment when it was triggered.

@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"lists: filters":                        filters,
 		"lists: pages":                          pages,
 		"lists: limited to jobs":                limited,
+		"lists: seeded":                         seeded,
 		"results":                               results,
 		"console":                               chunks,
 		"events":                                events,
