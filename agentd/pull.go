@@ -77,7 +77,7 @@ func (a *Agent) pull(ctx context.Context, lanes []ci.Lane) (ci.Delivery, error) 
 		}
 	})
 	d, err := a.cfg.Queue.Pull(ctx, lanes)
-	if err != nil && context.Cause(ctx) == errChanged {
+	if err != nil && errors.Is(context.Cause(ctx), errChanged) {
 		err = errChanged
 	}
 	cancel(nil)

@@ -71,14 +71,12 @@ func setup(env *testscript.Env, bin rig.Binaries) error {
 		}
 	})
 	home := filepath.Join(env.WorkDir, "home")
-	for _, kv := range append(rig.GitEnv(),
+	env.Vars = append(env.Vars, append(rig.GitEnv(),
 		"HOME="+home, "XDG_CONFIG_HOME="+home, "NO_COLOR=1",
 		"PATH="+string(bin)+string(os.PathListSeparator)+env.Getenv("PATH"),
 		"RECORDER="+s.recorder.URL, "GIT_HOST="+s.git.Host, "GIT_URL=http://"+s.git.Host,
 		"DOCKER_HOST="+os.Getenv("DOCKER_HOST"),
-	) {
-		env.Vars = append(env.Vars, kv)
-	}
+	)...)
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		return fmt.Errorf("a home: %w", err)
 	}

@@ -158,8 +158,10 @@ func (b *box) Collect(ctx context.Context, specs []ci.ResultSpec, put func(ci.Re
 			continue
 		}
 		if left -= int64(len(text)); left < 0 {
-			missing = append(missing, runner.Missing{Name: spec.Name, TooLarge: true,
-				Reason: "the results are over the limit of " + ci.Bytes(b.order.MaxResult)})
+			missing = append(missing, runner.Missing{
+				Name: spec.Name, TooLarge: true,
+				Reason: "the results are over the limit of " + ci.Bytes(b.order.MaxResult),
+			})
 			continue
 		}
 		r := ci.Result{Name: spec.Name, ContentType: spec.Type, Filename: spec.Name, Files: 1}

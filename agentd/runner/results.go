@@ -98,8 +98,10 @@ func (c *collector) put(ctx context.Context, res ci.Result, body io.Reader) erro
 	}
 	defer s.close()
 	if s.size > c.left {
-		c.missing = append(c.missing, Missing{Name: res.Name, TooLarge: true,
-			Reason: "all results together are over the limit of " + ci.Bytes(r.work.MaxResult)})
+		c.missing = append(c.missing, Missing{
+			Name: res.Name, TooLarge: true,
+			Reason: "all results together are over the limit of " + ci.Bytes(r.work.MaxResult),
+		})
 		_, err := io.Copy(io.Discard, body)
 		return err
 	}

@@ -123,25 +123,41 @@ func TestEnds(t *testing.T) {
 		took    time.Duration
 		begun   bool
 	}{
-		"abort while preparing": {script: "prepare-sleep 1h", at: time.Second, outcome: ci.OutcomeAborted, took: time.Second,
-			reason: "The run was aborted on request, before its script began."},
-		"abort while running": {script: "sleep 1h", at: time.Second, outcome: ci.OutcomeAborted, took: time.Second, begun: true,
-			reason: "The run was aborted on request."},
+		"abort while preparing": {
+			script: "prepare-sleep 1h", at: time.Second, outcome: ci.OutcomeAborted, took: time.Second,
+			reason: "The run was aborted on request, before its script began.",
+		},
+		"abort while running": {
+			script: "sleep 1h", at: time.Second, outcome: ci.OutcomeAborted, took: time.Second, begun: true,
+			reason: "The run was aborted on request.",
+		},
 		"abort a script that ignores TERM": {script: "ignore-term; sleep 1h", at: time.Second, outcome: ci.OutcomeAborted, took: time.Second + grace, begun: true},
-		"abort while collecting": {script: "collect-sleep 5m", results: []string{"x"}, at: time.Second, outcome: ci.OutcomeAborted, took: time.Second, begun: true},
-		"results of an aborted run": {script: "result x 1; sleep 1h", results: []string{"x"}, at: time.Second,
-			outcome: ci.OutcomeAborted, took: time.Second, begun: true},
-		"timeout while preparing": {script: "prepare-sleep 1h", timeout: time.Minute, outcome: ci.OutcomeTimedOut, took: time.Minute,
-			reason: "The run reached its timeout of 1m0s, before its script began."},
-		"timeout while running": {script: "sleep 1h", timeout: time.Minute, outcome: ci.OutcomeTimedOut, took: time.Minute, begun: true,
-			reason: "The run reached its timeout of 1m0s. Raise timeout in the job file"},
+		"abort while collecting":           {script: "collect-sleep 5m", results: []string{"x"}, at: time.Second, outcome: ci.OutcomeAborted, took: time.Second, begun: true},
+		"results of an aborted run": {
+			script: "result x 1; sleep 1h", results: []string{"x"}, at: time.Second,
+			outcome: ci.OutcomeAborted, took: time.Second, begun: true,
+		},
+		"timeout while preparing": {
+			script: "prepare-sleep 1h", timeout: time.Minute, outcome: ci.OutcomeTimedOut, took: time.Minute,
+			reason: "The run reached its timeout of 1m0s, before its script began.",
+		},
+		"timeout while running": {
+			script: "sleep 1h", timeout: time.Minute, outcome: ci.OutcomeTimedOut, took: time.Minute, begun: true,
+			reason: "The run reached its timeout of 1m0s. Raise timeout in the job file",
+		},
 		"timeout of a script that ignores TERM": {script: "ignore-term; sleep 1h", timeout: time.Minute, outcome: ci.OutcomeTimedOut, took: time.Minute + grace, begun: true},
-		"timeout does not count collecting": {script: "collect-sleep 5m; result x 1", results: []string{"x"}, timeout: time.Minute,
-			outcome: ci.OutcomeSucceeded, took: 5 * time.Minute, begun: true},
-		"abort after timeout": {script: "ignore-term; sleep 1h", timeout: time.Minute, at: time.Minute + time.Second,
-			outcome: ci.OutcomeTimedOut, took: time.Minute + grace, begun: true},
-		"collecting takes too long": {script: "collect-sleep 11m", results: []string{"x"}, outcome: ci.OutcomeError, took: 10 * time.Minute, begun: true,
-			reason: "The script succeeded, but not all of its results could be stored. Results could not be stored in the time that there is for it"},
+		"timeout does not count collecting": {
+			script: "collect-sleep 5m; result x 1", results: []string{"x"}, timeout: time.Minute,
+			outcome: ci.OutcomeSucceeded, took: 5 * time.Minute, begun: true,
+		},
+		"abort after timeout": {
+			script: "ignore-term; sleep 1h", timeout: time.Minute, at: time.Minute + time.Second,
+			outcome: ci.OutcomeTimedOut, took: time.Minute + grace, begun: true,
+		},
+		"collecting takes too long": {
+			script: "collect-sleep 11m", results: []string{"x"}, outcome: ci.OutcomeError, took: 10 * time.Minute, begun: true,
+			reason: "The script succeeded, but not all of its results could be stored. Results could not be stored in the time that there is for it",
+		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

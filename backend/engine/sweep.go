@@ -72,8 +72,7 @@ func (e *Engine) warn(what string, err error) {
 	}
 }
 
-// republish sends messages for queued runs again, oldest first. The time of
-// publishing is noted before sending: a failure costs one round.
+// republish sends messages for queued runs again, oldest first, and notes when.
 func (e *Engine) republish(ctx context.Context, before time.Time) error {
 	for {
 		runs, err := e.Store.StaleQueued(ctx, before, sweepBatch)

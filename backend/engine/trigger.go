@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 )
 
 // idempotencyFor is how long an Idempotency-Key is remembered.
-const idempotencyFor = 24 * time.Hour
+const idempotencyFor = store.IdempotentFor
 
 // Trigger records one run and answers as soon as it is committed; a git run is
 // planned afterwards. replayed says that t.IdempotencyKey had come before, and
@@ -66,8 +67,8 @@ func (e *Engine) TriggerBatch(ctx context.Context, ts []ci.Trigger) ([]ci.Run, e
 
 // within puts a prefix before the paths of an error's fields.
 func within(err error, prefix string) error {
-	e, ok := err.(*ci.Error)
-	if !ok {
+	var e *ci.Error
+	if !errors.As(err, &e) {
 		return err
 	}
 	at := *e

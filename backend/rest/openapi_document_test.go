@@ -96,7 +96,9 @@ func (d *documenter) components() yaml.MapSlice {
 	schemas = append(schemas, yaml.MapItem{Key: "Problem", Value: problemSchema()})
 	return yaml.MapSlice{
 		{Key: "securitySchemes", Value: yaml.MapSlice{{Key: "token", Value: yaml.MapSlice{
-			{Key: "type", Value: "http"}, {Key: "scheme", Value: "bearer"}, {Key: "bearerFormat", Value: "abc.def.ghi"},
+			{Key: "type", Value: "http"},
+			{Key: "scheme", Value: "bearer"},
+			{Key: "bearerFormat", Value: "abc.def.ghi"},
 			{Key: "description", Value: "A token made with POST /tokens."},
 		}}}},
 		{Key: "responses", Value: yaml.MapSlice{{Key: "Problem", Value: yaml.MapSlice{

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime/debug"
@@ -59,7 +60,7 @@ func (s *server) serve(w *recorder, r *http.Request, m match) error {
 
 // panicked logs a bug and tells the caller nothing of it but the request's id.
 func (s *server) panicked(w *recorder, r *http.Request, v any) {
-	if v == http.ErrAbortHandler {
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(v)
 	}
 	s.Log.Error("request panicked", "request", requestIDOf(r), "method", r.Method, "path", r.URL.Path,

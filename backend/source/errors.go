@@ -37,18 +37,33 @@ type complaint struct {
 // complaints are tried in order. Final ones come first: after most refusals git
 // adds that the connection broke.
 var complaints = []complaint{
-	{[]string{"Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED", "No ED25519 host key is known"}, ci.CodeInvalid,
-		"the host key of %s is not known, or is another one than it was; an administrator adds it to the known hosts"},
-	{[]string{"Permission denied (", "could not read Username", "could not read Password", "Authentication failed", "terminal prompts disabled"}, ci.CodeInvalid,
-		"%s does not let us in; it needs a key that it accepts, or it does not exist"},
-	{[]string{"' not found", "Repository not found", "could not be found", "does not appear to be a git repository", "access denied or repository not exported"}, ci.CodeInvalid,
-		"there is no repository at %s, or it does not let us in"},
-	{[]string{"server certificate verification failed", "SSL certificate problem", "certificate subject name", "SSL: no alternative certificate"}, ci.CodeInvalid,
-		"the certificate of %s is not valid"},
+	{
+		[]string{"Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED", "No ED25519 host key is known"},
+		ci.CodeInvalid,
+		"the host key of %s is not known, or is another one than it was; an administrator adds it to the known hosts",
+	},
+	{
+		[]string{"Permission denied (", "could not read Username", "could not read Password", "Authentication failed", "terminal prompts disabled"},
+		ci.CodeInvalid,
+		"%s does not let us in; it needs a key that it accepts, or it does not exist",
+	},
+	{
+		[]string{"' not found", "Repository not found", "could not be found", "does not appear to be a git repository", "access denied or repository not exported"},
+		ci.CodeInvalid,
+		"there is no repository at %s, or it does not let us in",
+	},
+	{
+		[]string{"server certificate verification failed", "SSL certificate problem", "certificate subject name", "SSL: no alternative certificate"},
+		ci.CodeInvalid,
+		"the certificate of %s is not valid",
+	},
 	{[]string{"transport '", "unsafe repository", "dubious ownership", "dumb http transport"}, ci.CodeInvalid, "git refuses to read %s"},
 	{[]string{"Could not resolve host", "Temporary failure in name resolution", "Name or service not known"}, ci.CodeUnavailable, "the host of %s can't be resolved"},
-	{[]string{"Connection refused", "Failed to connect", "Couldn't connect", "Connection timed out", "No route to host", "Network is unreachable", "unable to connect"}, ci.CodeUnavailable,
-		"the host of %s can't be reached"},
+	{
+		[]string{"Connection refused", "Failed to connect", "Couldn't connect", "Connection timed out", "No route to host", "Network is unreachable", "unable to connect"},
+		ci.CodeUnavailable,
+		"the host of %s can't be reached",
+	},
 	{[]string{"File size limit exceeded", "File too large", "SIGXFSZ", "signal 25"}, ci.CodeInvalid, "%s sends more for one commit than is taken"},
 }
 

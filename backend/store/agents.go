@@ -10,8 +10,12 @@ const agentFields = "id, version, cpus, memory, free_cpus, free_memory, cpu_load
 
 func agentPlaces(a *ci.Agent) []any {
 	return []any{
-		&a.ID, &a.Version, &a.CPUs, &a.Memory, &a.FreeCPUs, &a.FreeMemory, &a.CPULoad, document{&a.Runs},
-		&a.Draining, document{&a.Refusals}, &a.Problem, &a.Leftovers, stamp{&a.SeenAt},
+		&a.ID, &a.Version, &a.CPUs, &a.Memory, &a.FreeCPUs, &a.FreeMemory, &a.CPULoad,
+		document{&a.Runs},
+		&a.Draining,
+		document{&a.Refusals},
+		&a.Problem, &a.Leftovers,
+		stamp{&a.SeenAt},
 	}
 }
 

@@ -13,8 +13,13 @@ const jobFields = "name, git, freestyle, parameters, version, created_at, update
 
 func jobPlaces(j *ci.Job) []any {
 	return []any{
-		&j.Name, document{&j.Git}, raw{&j.Freestyle}, document{&j.Parameters},
-		&j.Version, stamp{&j.CreatedAt}, stamp{&j.UpdatedAt},
+		&j.Name,
+		document{&j.Git},
+		raw{&j.Freestyle},
+		document{&j.Parameters},
+		&j.Version,
+		stamp{&j.CreatedAt},
+		stamp{&j.UpdatedAt},
 	}
 }
 

@@ -19,9 +19,20 @@ const (
 func listPlaces(r *ci.Run) []any {
 	return []any{
 		&r.ID, &r.Job, &r.JobVersion, (*string)(&r.Status), (*string)(&r.Phase), (*string)(&r.Outcome), &r.Reason, &r.ExitCode, &r.ScriptStarted,
-		&r.CommitSHA, &r.BranchName, document{&r.Parameters}, (*string)(&r.Priority), &r.TriggeredBy, document{&r.Git}, &r.Class, &r.Agent, &r.Claim,
-		stamp{&r.LeaseUntil}, stamp{&r.Deadline}, stamp{&r.AbortRequestedAt},
-		stamp{&r.Times.Triggered}, stamp{&r.Times.Queued}, stamp{&r.Times.Claimed}, stamp{&r.Times.Started}, stamp{&r.Times.Collecting}, stamp{&r.Times.Done},
+		&r.CommitSHA, &r.BranchName,
+		document{&r.Parameters},
+		(*string)(&r.Priority), &r.TriggeredBy,
+		document{&r.Git},
+		&r.Class, &r.Agent, &r.Claim,
+		stamp{&r.LeaseUntil},
+		stamp{&r.Deadline},
+		stamp{&r.AbortRequestedAt},
+		stamp{&r.Times.Triggered},
+		stamp{&r.Times.Queued},
+		stamp{&r.Times.Claimed},
+		stamp{&r.Times.Started},
+		stamp{&r.Times.Collecting},
+		stamp{&r.Times.Done},
 		&r.Console.Bytes, &r.Console.SHA256, &r.Console.Truncated,
 	}
 }

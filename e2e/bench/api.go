@@ -83,8 +83,10 @@ func (b *bench) reads(ctx context.Context) ([]figure, error) {
 		}
 		o, f := p99(ds[many]), p99(ds[few])
 		ratio := float64(o) / float64(f)
-		figures = append(figures, figure{"d", q.what + fmt.Sprintf(", p99 with %d stored", b.big), o.String(), f.String(), ratio, "≤ 1.50", ratio <= 1.5,
-			fmt.Sprintf("%.0f/s", float64(len(ds[many]))/6)})
+		figures = append(figures, figure{
+			"d", q.what + fmt.Sprintf(", p99 with %d stored", b.big), o.String(), f.String(), ratio, "≤ 1.50", ratio <= 1.5,
+			fmt.Sprintf("%.0f/s", float64(len(ds[many]))/6),
+		})
 	}
 	return figures, nil
 }

@@ -133,7 +133,7 @@ func (b *bench) console(ctx context.Context) ([]figure, error) {
 	}
 	defer s.stop()
 	var ours, floor []time.Duration
-	var whole = true
+	whole := true
 	for range 3 {
 		began := time.Now()
 		r, err := s.trigger(ctx, "bench")

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,10 +17,12 @@ import (
 	"ci/e2e/rig"
 )
 
-// recordingScript tells the recorder that this run has begun, and lives for a moment.
+// recordingScript tells the recorder that this run has begun, lives for a
+// moment, and tells that it ends.
 const recordingScript = `
 git ls-remote "$RECORDER/begun/$CI_RUN_ID" 2>/dev/null || true
-echo "run $CI_RUN_ID"
+sleep 0.5
+git ls-remote "$RECORDER/ended/$CI_RUN_ID" 2>/dev/null || true
 `
 
 const (
@@ -178,16 +179,16 @@ func awaitDone(ctx context.Context, t *testing.T, c *rig.Client, id int64) {
 // check compares what the database says with what the jobs themselves told.
 func (k *killed) check(ctx context.Context, t *testing.T, ids map[int64]bool) {
 	t.Helper()
-	begun := map[string]int{}
+	said := map[string]int{}
 	for _, word := range k.recorder.Words() {
-		begun[strings.TrimPrefix(word, "begun/")]++
+		said[word]++
 	}
 	outcomes := map[string]int{}
 	client := k.cid.Client()
 	for id := range ids {
 		r, err := client.Get(ctx, "record", id)
 		require.NoError(t, err)
-		n := begun[fmt.Sprint(id)]
+		n, ended := said[fmt.Sprintf("begun/%d", id)], said[fmt.Sprintf("ended/%d", id)]
 		kind := r.Outcome
 		if r.Outcome == "lost" && !r.ScriptStarted {
 			kind += " before its script began"
@@ -196,10 +197,10 @@ func (k *killed) check(ctx context.Context, t *testing.T, ids map[int64]bool) {
 		switch {
 		case r.Outcome != "succeeded" && r.Outcome != "lost":
 			t.Errorf("run %d: %s: %s", id, r.Outcome, r.Reason)
-		case r.Outcome == "succeeded" && n != 1:
-			t.Errorf("run %d succeeded, and began %d times", id, n)
-		case n > 1:
-			t.Errorf("run %d (%s) began %d times", id, r.Outcome, n)
+		case r.Outcome == "succeeded" && (n != 1 || ended != 1):
+			t.Errorf("run %d succeeded, and began %d times, and ended %d times", id, n, ended)
+		case n > 1 || ended > n:
+			t.Errorf("run %d (%s) began %d times, and ended %d times", id, r.Outcome, n, ended)
 		case n == 1 && !r.ScriptStarted:
 			t.Errorf("run %d says that no script had begun (%s), and it had", id, r.Reason)
 		}

@@ -129,7 +129,7 @@ var rank = map[Status]int{Passed: 0, Skipped: 1, Failed: 2, Errored: 3}
 
 // verdict reads one element of a case.
 func (p *parser) verdict(c *Case, e *xml.StartElement) error {
-	status := Passed
+	var status Status
 	switch e.Name.Local {
 	case "failure":
 		status = Failed

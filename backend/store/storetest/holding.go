@@ -22,8 +22,12 @@ func renew(t *testing.T, k *kit) {
 	wrong.ID = "it's \\ 'wrong"
 	got := renewTo(70, claimOf(over), claimOf(aborted), wrong, claimOf(held), claimOf(foreign), ci.Claim{Run: 1 << 40})
 	require.Equal(t, []ci.Verdict{
-		{Run: over.ID, Gone: true}, {Run: aborted.ID, Abort: true}, {Run: held.ID, Gone: true}, {Run: held.ID},
-		{Run: foreign.ID, Gone: true}, {Run: 1 << 40, Gone: true},
+		{Run: over.ID, Gone: true},
+		{Run: aborted.ID, Abort: true},
+		{Run: held.ID, Gone: true},
+		{Run: held.ID},
+		{Run: foreign.ID, Gone: true},
+		{Run: 1 << 40, Gone: true},
 	}, got)
 	require.Equal(t, at(70), k.get(held.ID).LeaseUntil)
 	require.Equal(t, at(70), k.get(aborted.ID).LeaseUntil)

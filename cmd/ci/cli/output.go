@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -99,7 +100,8 @@ func (a *app) printJQ(ctx context.Context, doc json.RawMessage) error {
 			return nil
 		}
 		if err, ok := got.(error); ok {
-			if halt, ok := err.(*gojq.HaltError); ok && halt.Value() == nil {
+			var halt *gojq.HaltError
+			if errors.As(err, &halt) && halt.Value() == nil {
 				return nil
 			}
 			return usagef("--jq: %w", err)

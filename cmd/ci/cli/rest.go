@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -72,7 +73,8 @@ func (r *rest) do(ctx context.Context, method, path string, body []byte) (*http.
 
 // unwrapURL drops the method and address that net/http puts before an error.
 func unwrapURL(err error) error {
-	if u, ok := err.(*url.Error); ok {
+	var u *url.Error
+	if errors.As(err, &u) {
 		return u.Err
 	}
 	return err
