@@ -86,6 +86,8 @@ func (b *box) createJob(ctx context.Context, im image) error {
 	}
 	host := confined(b.order.Spec.Resources, mounts...)
 	host.CapAdd = capabilities
+	// An agent may offer more cores than the machine has, and so run more at once.
+	host.NanoCPUs = min(host.NanoCPUs, int64(b.shared.cores)*1e9)
 	host.NetworkMode = container.NetworkMode("container:" + b.sandbox.name)
 	return b.d.create(ctx, b.container, program(im, "init", b.d.runLabels("job", b.order.Run, b.order.Job)), host)
 }

@@ -60,6 +60,7 @@ type shared struct {
 	noGit   bool   // the toolbox image has no git
 	volume  string // with the toolbox's binary
 	network string
+	cores   int // the engine refuses to give a container more
 	pool    *pool
 }
 

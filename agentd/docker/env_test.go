@@ -203,3 +203,19 @@ func prune(v any) any {
 	}
 	return v
 }
+
+func TestMoreCoresThanTheMachineHas(t *testing.T) {
+	t.Parallel()
+	var console output
+	o := order("echo fine", inImage(busyBase))
+	o.Spec.Resources.CPUs = 512
+	b := prepare(t, common, o, &console)
+	_, err := b.Run(t.Context(), func() {}, &console)
+	require.NoError(t, err)
+	require.Equal(t, "fine\n", console.String())
+	got, err := engine.ContainerInspect(t.Context(), b.container)
+	require.NoError(t, err)
+	info, err := engine.Info(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, int64(info.NCPU)*1e9, got.HostConfig.NanoCPUs)
+}

@@ -41,6 +41,9 @@ func (d *Driver) build(ctx context.Context, s *shared) (err error) {
 	if s.toolbox, s.noGit, err = d.toolboxImage(ctx); err != nil {
 		return err
 	}
+	if s.cores, err = d.cores(ctx); err != nil {
+		return err
+	}
 	if err := d.makeToolboxVolume(ctx, s); err != nil {
 		return err
 	}
@@ -131,4 +134,12 @@ func (d *Driver) logEngine(ctx context.Context) {
 		}
 	}
 	d.log.Info("runs use this Docker engine; keep it and runc patched", versions...)
+}
+
+// cores is how many the engine's machine has, which need not be this one.
+func (d *Driver) cores(ctx context.Context) (int, error) {
+	ctx, cancel := asking(ctx)
+	defer cancel()
+	info, err := d.api.Info(ctx)
+	return max(1, info.NCPU), d.explain(err, "Docker does not describe itself")
 }

@@ -13,7 +13,7 @@ import (
 func (e *Engine) prune(ctx context.Context) {
 	now := e.Store.Now()
 	e.warn("forget", e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
-		if err := tx.PruneIdempotent(ctx, now.Add(-idempotencyFor)); err != nil {
+		if err := tx.PruneIdempotent(ctx, now.Add(-store.IdempotentFor)); err != nil {
 			return err
 		}
 		return tx.PruneEvents(ctx, now.Add(-eventsFor))

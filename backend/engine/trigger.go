@@ -14,9 +14,6 @@ import (
 	"ci/pkg/jobfile"
 )
 
-// idempotencyFor is how long an Idempotency-Key is remembered.
-const idempotencyFor = store.IdempotentFor
-
 // Trigger records one run and answers as soon as it is committed; a git run is
 // planned afterwards. replayed says that t.IdempotencyKey had come before, and
 // the run is the first one's.
@@ -202,7 +199,7 @@ func (e *Engine) enqueue(r *ci.Run) {
 
 // replay returns the run that the trigger's key made before, or nil.
 func (e *Engine) replay(ctx context.Context, t ci.Trigger) (*ci.Run, error) {
-	id, body, found, err := e.Store.FindIdempotent(ctx, t.Job, t.IdempotencyKey, e.Store.Now().Add(-idempotencyFor))
+	id, body, found, err := e.Store.FindIdempotent(ctx, t.Job, t.IdempotencyKey, e.Store.Now().Add(-store.IdempotentFor))
 	if err != nil || !found {
 		return nil, err
 	}
