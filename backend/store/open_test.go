@@ -102,7 +102,7 @@ func closed(t *testing.T, url string) {
 	s, err := store.Open(t.Context(), url, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	require.NoError(t, s.Ping(t.Context()))
-	require.Less(t, s.Now().Sub(time.Now()).Abs(), time.Minute)
+	require.Less(t, time.Until(s.Now()).Abs(), time.Minute)
 	require.Equal(t, s.Now().Location(), time.UTC)
 	require.NoError(t, s.Close())
 	require.NoError(t, s.Close())

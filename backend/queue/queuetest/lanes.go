@@ -1,7 +1,6 @@
 package queuetest
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -96,7 +95,7 @@ func thousand(t *testing.T, s *System) {
 		require.Greater(t, d.Run, last[d.Lane])
 		seen[d.Run], last[d.Lane] = true, d.Run
 	}
-	t.Log(fmt.Sprintf("%d published in %s, pulled and acknowledged in %s", n, published, time.Since(start)-published))
+	t.Logf("%d published in %s, pulled and acknowledged in %s", n, published, time.Since(start)-published)
 	empty(t, s, 100*time.Millisecond, lanes...)
 }
 

@@ -83,7 +83,7 @@ func TestNaughty(t *testing.T) {
 // naughty reads the list where it is at hand, beside the module.
 func naughty(t testing.TB) []string {
 	t.Helper()
-	list := []string{"", "null", "\u0000", "‮", "👩‍👩‍👧", "\u2028", strings.Repeat("a", 10000)}
+	list := []string{"", "null", "\u0000", "\u202e", "👩‍👩‍👧", "\u2028", strings.Repeat("a", 10000)}
 	b, err := os.ReadFile("../../../../shared/data/blns/blns.base64.json")
 	if err != nil {
 		return list
