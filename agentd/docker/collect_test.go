@@ -131,3 +131,27 @@ func TestCollectStopsWhenResultsCanNotBeStored(t *testing.T) {
 	})
 	require.ErrorIs(t, err, full)
 }
+
+// A script may put anything in the place of its working directory. What
+// collects can read more than the script could, and must not be led there.
+func TestCollectIsNotLedAstray(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ script, says string }{
+		"link to the first process": {"cd /; rm -rf /work; ln -s /proc/1 /work", "a link in the place"},
+		"link to root's files":      {"cd /; rm -rf /work; ln -s /etc /work", "a link in the place"},
+		"link above it":             {"cd /; rm -rf /work; ln -s /proc /work; true", "a link in the place"},
+		"removed":                   {"cd /; rm -rf /work", "removed the working directory"},
+		"a file":                    {"cd /; rm -rf /work; echo > /work", "working directory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, missing := collect(t, c.script, []ci.ResultSpec{{Name: "env", Path: "environ"}, {Name: "all", Path: "**"}},
+				func(o *runner.Order) { o.Spec.Environment.Workdir = "/work" })
+			require.Empty(t, got)
+			require.Contains(t, missing["env"].Reason, c.says)
+		})
+	}
+	got, _ := collect(t, "cd /; rm -rf /work; mkdir /work; echo new > /work/a", []ci.ResultSpec{{Name: "a", Path: "a"}},
+		func(o *runner.Order) { o.Spec.Environment.Workdir = "/work" })
+	require.Equal(t, "new\n", got["a"].body, "a new folder of the same name is fine")
+}

@@ -22,15 +22,16 @@ func (e *Engine) Trigger(ctx context.Context, t ci.Trigger) (run *ci.Run, replay
 		return nil, false, err
 	}
 	if t.IdempotencyKey != "" {
-		if run, err := e.replay(ctx, t); run != nil || err != nil {
+		if run, err := e.replay(ctx, t, e.Store.FindIdempotent); run != nil || err != nil {
 			return run, true, err
 		}
 	}
 	runs, err := e.trigger(ctx, []ci.Trigger{t})
 	if ci.CodeOf(err) == ci.CodeConflict && t.IdempotencyKey != "" {
-		// The same key was committed beside us: the first one counts.
-		run, err = e.replay(ctx, t)
-		return run, true, err
+		// The same key was inserted beside us: the first one counts.
+		if run, found := e.replay(ctx, t, e.findCommitted); run != nil || found != nil {
+			return run, true, found
+		}
 	}
 	if err != nil {
 		return nil, false, err
@@ -197,9 +198,23 @@ func (e *Engine) enqueue(r *ci.Run) {
 	}
 }
 
+// finder looks a key up.
+type finder func(ctx context.Context, job, key string, notBefore time.Time) (run int64, body string, found bool, err error)
+
+// findCommitted waits in the writers' line before it looks. The row that we
+// collided with may be of a transaction that shares its commit with ours, and
+// then no reader sees it yet.
+func (e *Engine) findCommitted(ctx context.Context, job, key string, notBefore time.Time) (run int64, body string, found bool, err error) {
+	err = e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
+		run, body, found, err = tx.FindIdempotent(ctx, job, key, notBefore)
+		return err
+	})
+	return run, body, found, err
+}
+
 // replay returns the run that the trigger's key made before, or nil.
-func (e *Engine) replay(ctx context.Context, t ci.Trigger) (*ci.Run, error) {
-	id, body, found, err := e.Store.FindIdempotent(ctx, t.Job, t.IdempotencyKey, e.Store.Now().Add(-store.IdempotentFor))
+func (e *Engine) replay(ctx context.Context, t ci.Trigger, find finder) (*ci.Run, error) {
+	id, body, found, err := find(ctx, t.Job, t.IdempotencyKey, e.Store.Now().Add(-store.IdempotentFor))
 	if err != nil || !found {
 		return nil, err
 	}

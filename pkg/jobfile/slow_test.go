@@ -20,7 +20,7 @@ func TestHostileRepeats(t *testing.T) {
 		_, err := Parse("x", []byte(strings.Repeat(piece, MaxBytes/len(piece))))
 		took := time.Since(start)
 		require.Error(t, err)
-		if took > time.Second {
+		if took > 15*time.Second { // what grows with the square takes half a minute, a loaded machine some seconds
 			t.Errorf("%q took %s", piece, took)
 		}
 	}

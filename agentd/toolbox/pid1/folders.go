@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -76,9 +77,33 @@ func restoreFile(f pipe.File) error {
 	if err != nil && !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.EOPNOTSUPP) {
 		return err
 	}
+	if err := removeAttributes(int(file.Fd())); err != nil {
+		return err
+	}
 	if err := file.Chmod(0o644); err != nil {
 		return err
 	}
 	_, err = file.Write(f.Content)
 	return err
+}
+
+// removeAttributes takes away what a script can have attached to a file: it is
+// text that nobody sees, and the next script could read it.
+func removeAttributes(fd int) error {
+	names := make([]byte, 64<<10) // the kernel's own limit for the list
+	n, err := unix.Flistxattr(fd, names)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for name := range strings.SplitSeq(string(names[:n]), "\x00") {
+		if strings.HasPrefix(name, "user.") {
+			if err := unix.Fremovexattr(fd, name); err != nil && !errors.Is(err, unix.ENODATA) {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -67,6 +67,9 @@ type server struct {
 	family  *family
 	control *yamux.Stream
 	console *yamux.Stream
+	// workdir is where the script began, without links.
+	workdir string
+	files   []pipe.File
 }
 
 // serve answers until the agent closes the connection.
@@ -93,7 +96,7 @@ func (s *server) serve() error {
 	if err := s.report(script); err != nil {
 		return err
 	}
-	if err := s.collectAll(first.Order.Workdir); err != nil {
+	if err := s.collectAll(); err != nil {
 		return err
 	}
 	return <-obeyed
@@ -174,6 +177,10 @@ func (s *server) report(script *script) error {
 	}
 	if err := <-pumped; err != nil {
 		return err
+	}
+	// The next run puts them back too; what a script wrote there must not wait for it on the host's disk.
+	if err := restore(s.files); err != nil {
+		fmt.Fprintf(os.Stderr, "init: %v\n", err)
 	}
 	if err := s.console.Close(); err != nil {
 		return err

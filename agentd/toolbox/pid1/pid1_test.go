@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"ci/agentd/toolbox/pipe"
 )
@@ -137,7 +138,11 @@ func TestRestoreFile(t *testing.T) {
 	at := filepath.Join(root, "hosts")
 	require.NoError(t, os.Chmod(at, 0o666))
 	require.NoError(t, os.Chown(at, 1, 1))
+	hidden := unix.Setxattr(at, "user.leak", []byte("secret"), 0) == nil // not every file system keeps them
 	require.NoError(t, restore([]pipe.File{{Path: at, Content: []byte("good\n")}}))
+	if _, err := unix.Getxattr(at, "user.leak", make([]byte, 64)); hidden {
+		require.ErrorIs(t, err, unix.ENODATA)
+	}
 	text, err := os.ReadFile(at)
 	require.NoError(t, err)
 	require.Equal(t, "good\n", string(text))

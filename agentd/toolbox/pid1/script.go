@@ -38,6 +38,10 @@ func (s *server) begin(o *pipe.Order) (*script, error) {
 	if err := furnish(o, who); err != nil {
 		return nil, err
 	}
+	if s.workdir, err = filepath.EvalSymlinks(o.Workdir); err != nil {
+		return nil, err
+	}
+	s.files = o.Files
 	env := who.environ(o.Env)
 	argv, err := command(o, env)
 	if err != nil {
