@@ -92,7 +92,7 @@ func TestValues(t *testing.T) {
 
 	_, err = job.Values(map[string]string{"X": "1", "A": "1"})
 	require.Equal(t, []string{"parameters.TARGET", "parameters.A", "parameters.X"}, fieldsOf(t, err))
-	require.ErrorContains(t, err, "it has [LEVEL TARGET]")
+	require.ErrorContains(t, err, "it has LEVEL, TARGET")
 
 	for _, bad := range []string{"\x00", "\xff", strings.Repeat("x", ci.MaxParameterValue+1)} {
 		_, err = job.Values(map[string]string{"TARGET": bad})

@@ -3,6 +3,7 @@ package ci
 import (
 	"regexp"
 	"sort"
+	"strings"
 	"time"
 )
 
@@ -173,9 +174,17 @@ func (j *Job) Values(given map[string]string) (map[string]string, error) {
 	sort.Strings(unknown)
 	sort.Strings(known)
 	for _, name := range unknown {
-		f.add("parameters."+name, "job %s has no such parameter; it has %v", j.Name, known)
+		f.add("parameters."+name, "job %s has no such parameter; it has %s", j.Name, listed(known))
 	}
 	return values, f.err("the trigger")
+}
+
+// listed names names in a sentence.
+func listed(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
 }
 
 // Done says whether the run has ended.
