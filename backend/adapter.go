@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"time"
 
 	"ci/backend/store"
 	"ci/pkg/ci"
@@ -34,14 +33,4 @@ func (r records) SetDrain(ctx context.Context, agent string, d *ci.Drain) error 
 // PutConfig replaces the configuration.
 func (r records) PutConfig(ctx context.Context, c *ci.Config, ifVersion int64) error {
 	return r.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.PutConfig(ctx, c, ifVersion) })
-}
-
-// PutToken records a token.
-func (r records) PutToken(ctx context.Context, t *ci.Token) error {
-	return r.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.PutToken(ctx, t) })
-}
-
-// RevokeToken ends a token.
-func (r records) RevokeToken(ctx context.Context, id string, at time.Time) error {
-	return r.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.RevokeToken(ctx, id, at) })
 }

@@ -95,7 +95,7 @@ func (b *Backend) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if b.Auth, err = auth.New(records{b.Store}, c.Key, b.Store.Now); err != nil {
+	if b.Auth, err = auth.New(b.Store, c.Key, b.Store.Now); err != nil {
 		return err
 	}
 	b.http, err = b.handler(b.stop)
