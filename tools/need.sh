@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that programs of Debian packages are there.
 #
-#   usage: tools/need.sh PACKAGE…    (git curl openssh-client openssh-server postgresql docker)
+#   usage: tools/need.sh PACKAGE…    (git curl openssh-client openssh-server postgresql busybox-static docker)
 #
 # It is quiet and quick when they are. What is missing is installed by apt-get
 # when this is Debian and we are root; else a sentence says what to install.
@@ -14,6 +14,7 @@ have() {
   case $1 in
     openssh-client) PATH=$path command -v ssh && PATH=$path command -v ssh-keygen ;;
     openssh-server) PATH=$path command -v sshd ;;
+    busybox-static) [ -x /bin/busybox ] ;;
     postgresql) ls /usr/lib/postgresql/*/bin/postgres || command -v postgres ;;
     *) PATH=$path command -v "$1" ;;
   esac >/dev/null 2>&1

@@ -103,7 +103,7 @@ func config(agent string) Config {
 
 // importImages makes the two images that jobs of the tests run in.
 func importImages(ctx context.Context) error {
-	busybox, err := os.ReadFile("/usr/bin/busybox")
+	busybox, err := os.ReadFile("/bin/busybox")
 	if err != nil {
 		return fmt.Errorf("these tests need a static busybox: %w; install busybox-static", err)
 	}

@@ -3,6 +3,7 @@ package pack
 import (
 	"archive/zip"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -126,8 +127,12 @@ func TestFindIsNotLedDeep(t *testing.T) {
 	dir, root := tree(t, "top")
 	at, err := unix.Open(dir, unix.O_DIRECTORY|unix.O_RDONLY, 0)
 	require.NoError(t, err)
-	for range 10_000 {
-		require.NoError(t, unix.Mkdirat(at, "d", 0o755))
+	for depth := range 10_000 {
+		err := unix.Mkdirat(at, "d", 0o755)
+		if errors.Is(err, unix.ENAMETOOLONG) && depth > 1000 {
+			break // some file systems name files by their whole path, and a path has 4096 bytes
+		}
+		require.NoError(t, err)
 		next, err := unix.Openat(at, "d", unix.O_DIRECTORY|unix.O_RDONLY, 0)
 		require.NoError(t, err)
 		require.NoError(t, unix.Close(at))
