@@ -180,7 +180,8 @@ func requireNothing(t *testing.T, d *Driver) {
 // order is a freestyle run of script with the defaults.
 func order(script string, change ...func(*runner.Order)) runner.Order {
 	o := runner.Order{
-		Run: lastRun.Add(1), Job: "job", MaxResult: 64 << 20, MaxResultFiles: 100,
+		Tell: quiet{},
+		Run:  lastRun.Add(1), Job: "job", MaxResult: 64 << 20, MaxResultFiles: 100,
 		Spec: ci.Spec{
 			Script:      script,
 			Environment: ci.Environment{Workdir: ci.DefaultWorkdir},
@@ -254,3 +255,10 @@ func eventually(t *testing.T, ok func() bool, what string) {
 	t.Helper()
 	require.Eventually(t, ok, 30*time.Second, 20*time.Millisecond, what)
 }
+
+// quiet is told everything and keeps nothing.
+type quiet struct{}
+
+func (quiet) Step(string) func(string)    { return func(string) {} }
+func (quiet) Image(ci.RunImage)           {}
+func (quiet) ServiceLog(string) io.Writer { return io.Discard }

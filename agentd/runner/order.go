@@ -20,6 +20,9 @@ func (r *Runner) order() Order {
 		Env:            environment(run, r.work.URL),
 		MaxResult:      r.work.MaxResult,
 		MaxResultFiles: r.work.MaxResultFiles,
+		SSH:            r.work.SSH,
+		Registries:     r.work.Registries,
+		Tell:           &r.story,
 	}
 	if run.Git != nil {
 		o.Checkout = &Checkout{

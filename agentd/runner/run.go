@@ -57,6 +57,7 @@ type Runner struct {
 	control control
 	console *console
 	reports reports
+	story   story
 	box     Box
 }
 
@@ -186,6 +187,7 @@ func (r *Runner) finish(ctx context.Context, end ci.End) {
 	}
 	end.Console = sealed
 	end.Reason = brief(end.Reason)
+	r.story.end(&end)
 	r.report(ctx, "finish the run", func(ctx context.Context) error {
 		return r.cfg.Uplink.Finish(ctx, r.claim, end)
 	})

@@ -6,6 +6,7 @@ package runner
 import (
 	"context"
 	"io"
+	"net"
 
 	"ci/pkg/ci"
 )
@@ -55,9 +56,39 @@ type Order struct {
 	Env []string
 	// Checkout is nil for freestyle runs.
 	Checkout *Checkout
+	// SSH is the key for the checkout; nil for none. The script reaches it only by one of Relays.
+	SSH *ci.SSHAccess
+	// Registries are the accounts for pulls.
+	Registries []ci.RegistryAccess
+	// Relays are what the script reaches of the agent.
+	Relays []Relay
+	// Tell is told what happens beside the console. It is never nil.
+	Tell Teller
 	// MaxResult (bytes, all results together) and MaxResultFiles cap what Collect packs.
 	MaxResult      int64
 	MaxResultFiles int
+}
+
+// Teller is told what a driver does for a run.
+type Teller interface {
+	// Step says that a part of the preparation begins; the function it returns
+	// is called when it has ended, with a few words of what came of it.
+	Step(name string) (end func(detail string))
+	// Image says what an image turned out to be.
+	Image(ci.RunImage)
+	// ServiceLog takes what a service prints. It never fails and never waits long.
+	ServiceLog(service string) io.Writer
+}
+
+// Relay is an address inside the run's container whose connections the agent
+// serves. They come over the container's pipe, so that nothing is mounted and
+// no port is open.
+type Relay struct {
+	// Network is "unix" or "tcp"; Address a path, or "127.0.0.1:port".
+	Network string
+	Address string
+	// Serve handles one connection and closes it. ctx ends with the run.
+	Serve func(ctx context.Context, conn net.Conn)
 }
 
 // Checkout names exactly one commit of one repository.

@@ -17,6 +17,7 @@ type filterRequest interface {
 	GetOutcome() string
 	GetBranchName() string
 	GetCommitSha() string
+	GetParent() uint32
 	GetPageSize() uint32
 	GetPageToken() string
 }
@@ -43,6 +44,7 @@ func (s *Services) ListJobRuns(ctx context.Context, req *civ1.ListJobRunsRequest
 func (s *Services) listRuns(ctx context.Context, req filterRequest, f ci.RunFilter) (*civ1.ListRunsResponse, error) {
 	f.Status, f.Outcome = ci.Status(req.GetStatus()), ci.Outcome(req.GetOutcome())
 	f.BranchName, f.CommitSHA = req.GetBranchName(), req.GetCommitSha()
+	f.Parent = int64(req.GetParent())
 	if err := checkFilter(f); err != nil {
 		return nil, err
 	}

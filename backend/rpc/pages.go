@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"strconv"
 	"strings"
 
 	"ci/pkg/ci"
@@ -83,6 +84,6 @@ func cut[T any](p page, list []T, key func(*T) string) ([]T, string) {
 // filterText is a filter as a page token is bound to it.
 func filterText(f ci.RunFilter) string {
 	return strings.Join([]string{
-		f.Job, string(f.Status), string(f.Outcome), f.BranchName, f.CommitSHA, f.Since.String(),
+		f.Job, string(f.Status), string(f.Outcome), f.BranchName, f.CommitSHA, f.Since.String(), strconv.FormatInt(f.Parent, 10),
 	}, "\x00")
 }

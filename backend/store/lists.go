@@ -87,6 +87,9 @@ func newest(fields string, f ci.RunFilter, limit int) (text string, args []any) 
 	if f.CommitSHA != "" {
 		where("commit_sha = ? AND commit_sha <> ''", f.CommitSHA)
 	}
+	if f.Parent > 0 {
+		where("parent_run = ? AND parent_run <> 0", f.Parent)
+	}
 	if !f.Since.IsZero() {
 		// Ids and times grow together, so the moment becomes a lowest id; else
 		// the engine reads on, in vain, through everything older.

@@ -6,14 +6,14 @@ import (
 	"ci/pkg/ci"
 )
 
-// The columns of runs. listFields leaves out the largest, spec, which is the last.
+// The columns of runs. listFields leaves out the largest, which are the last.
 const (
 	listFields = "id, job, job_version, status, phase, outcome, reason, exit_code, script_started, " +
 		"commit_sha, branch_name, parameters, priority, triggered_by, git, class, agent, claim, " +
 		"lease_until, deadline, abort_requested_at, " +
 		"triggered_at, queued_at, claimed_at, started_at, collecting_at, done_at, " +
-		"console_bytes, console_sha256, console_truncated"
-	runFields = listFields + ", spec"
+		"console_bytes, console_sha256, console_truncated, parent_job, parent_run"
+	runFields = listFields + ", steps, images, spec"
 )
 
 func listPlaces(r *ci.Run) []any {
@@ -34,10 +34,14 @@ func listPlaces(r *ci.Run) []any {
 		stamp{&r.Times.Collecting},
 		stamp{&r.Times.Done},
 		&r.Console.Bytes, &r.Console.SHA256, &r.Console.Truncated,
+		parentJob{&r.Parent},
+		parentRun{&r.Parent},
 	}
 }
 
-func runPlaces(r *ci.Run) []any { return append(listPlaces(r), document{&r.Spec}) }
+func runPlaces(r *ci.Run) []any {
+	return append(listPlaces(r), document{&r.Steps}, document{&r.Images}, document{&r.Spec})
+}
 
 // InsertRun records a new run as it is, and sets its ID.
 func (tx *Tx) InsertRun(ctx context.Context, r *ci.Run) error {

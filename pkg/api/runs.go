@@ -97,7 +97,7 @@ func (c *Client) ListRuns(ctx context.Context, f ci.RunFilter) iter.Seq2[ci.Run,
 	return pages(func(token string) ([]ci.Run, string, error) {
 		m, err := call(ctx, c, c.runs.ListRuns, &civ1.ListRunsRequest{
 			Job: f.Job, Status: string(f.Status), Outcome: string(f.Outcome), BranchName: f.BranchName, CommitSha: f.CommitSHA,
-			Since: convert.ToTime(f.Since), PageSize: pageSize, PageToken: token,
+			Since: convert.ToTime(f.Since), Parent: uint32(f.Parent), PageSize: pageSize, PageToken: token,
 		})
 		return fromRuns(m.GetRuns()), m.GetNextPageToken(), err
 	})

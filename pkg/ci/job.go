@@ -17,6 +17,8 @@ type Job struct {
 	Freestyle []byte
 	// Parameters are the inputs of a run, in the order people see them.
 	Parameters []Parameter
+	// Triggers are the jobs that its runs may trigger, when their job file says ci: true.
+	Triggers []string
 	// Version grows with each replace; it is the job's ETag. The first is 1.
 	Version   int64
 	CreatedAt time.Time
@@ -46,6 +48,7 @@ type Parameter struct {
 const (
 	MaxNameLen        = 100
 	MaxParameters     = 64
+	MaxTriggers       = 100
 	MaxParameterValue = 32 << 10
 	MaxDescription    = 1 << 10
 )
@@ -98,6 +101,7 @@ func (j *Job) Validate() error {
 		j.Git.check(&f)
 	}
 	checkParameters(&f, j.Parameters)
+	checkTriggers(&f, j.Triggers)
 	return f.err("the job")
 }
 
@@ -133,6 +137,15 @@ func checkRepoPath(p string) string {
 		}
 	}
 	return ""
+}
+
+func checkTriggers(f *faults, jobs []string) {
+	if len(jobs) > MaxTriggers {
+		f.add("triggers", "has %d entries; at most %d are allowed", len(jobs), MaxTriggers)
+	}
+	for i, j := range jobs {
+		checkName(f, path("triggers", i), j)
+	}
 }
 
 func checkParameters(f *faults, ps []Parameter) {

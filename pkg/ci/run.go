@@ -35,6 +35,8 @@ type Run struct {
 	Priority   Priority
 	// TriggeredBy is the name of the token that triggered it.
 	TriggeredBy string
+	// Parent is the run whose script triggered it; nil if none did.
+	Parent *RunRef
 
 	// Git is where the checkout comes from; nil for freestyle jobs.
 	Git *Git
@@ -56,6 +58,36 @@ type Run struct {
 
 	Times   Times
 	Console Console
+	// Steps are the parts of its preparation, in the order in which they began,
+	// and Images what it ran in. Both are known once it is done.
+	Steps  []Step
+	Images []RunImage
+}
+
+// RunRef names a run together with its job.
+type RunRef struct {
+	Job string `json:"job"`
+	Run int64  `json:"run"`
+}
+
+// Step is one part of a run's preparation. Several may go on at once.
+type Step struct {
+	// Name is what was done: "checkout", "environment", "services", or a service's name after "service ".
+	Name  string    `json:"name"`
+	Began time.Time `json:"began"`
+	Took  Duration  `json:"took"`
+	// Detail says in a few words what came of it: "built", "cached", "pulled".
+	Detail string `json:"detail,omitempty"`
+}
+
+// RunImage is an image that a run used.
+type RunImage struct {
+	// For is "environment" or the name of a service.
+	For string `json:"for"`
+	// Reference is what the job file says: an image's reference, or a Dockerfile's path.
+	Reference string `json:"reference"`
+	// Digest is the registry's digest of a pulled image, else the image's id: "sha256:…".
+	Digest string `json:"digest"`
 }
 
 // Times is when each phase of a run began; zero for those it never reached.
@@ -100,6 +132,8 @@ type Trigger struct {
 	IdempotencyKey string
 	// By is the name of the token that triggers.
 	By string
+	// Parent is the run that triggers; nil for people and programs outside.
+	Parent *RunRef
 }
 
 // MaxIdempotencyKey is the longest Idempotency-Key, in bytes.
@@ -198,6 +232,8 @@ type RunFilter struct {
 	BranchName string
 	CommitSHA  string
 	Since      time.Time // triggered at or after
+	// Parent selects the runs that this run triggered; 0 does not limit.
+	Parent int64
 	// Before is the page's upper end, exclusive: runs with a smaller id. 0 begins at the newest.
 	Before int64
 	// Jobs limits the list to these names, for limited tokens; nil does not limit.

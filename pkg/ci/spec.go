@@ -8,25 +8,41 @@ type Spec struct {
 	// Script runs as `sh -e`; a first line `#!…` picks another interpreter.
 	Script      string       `json:"script"`
 	Environment Environment  `json:"environment"`
-	Env         []string     `json:"env,omitempty"` // names of secrets
+	Services    []Service    `json:"services,omitempty"` // in an order in which they can be started
+	Env         []string     `json:"env,omitempty"`      // names of secrets
 	SSH         bool         `json:"ssh,omitempty"`
 	CI          bool         `json:"ci,omitempty"`
 	Timeout     Duration     `json:"timeout"` // 0: the server's global timeout alone
 	Resources   Resources    `json:"resources"`
 	Git         Checkout     `json:"git"`
 	Results     []ResultSpec `json:"results,omitempty"` // sorted by name
+	// Notes are sentences for the console: what the file asks for and a run does
+	// not need, such as published ports.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Environment is what the script runs in.
 type Environment struct {
-	// Image is an image's reference; "" means the built-in toolbox image.
+	// Image is an image's reference; "" without Build means the built-in toolbox image.
 	Image string `json:"image,omitempty"`
+	// Build says how the image is made from the repository; nil when it is not.
+	Build *Build `json:"build,omitempty"`
 	// Workdir is where the checkout appears, absolute.
 	Workdir string `json:"workdir"`
 	// User is a name or uid[:gid]; "" means the image's own.
 	User string `json:"user,omitempty"`
 	// Shell is the path of a shell in the image; "" means its sh, or the toolbox's.
 	Shell string `json:"shell,omitempty"`
+}
+
+// Build makes an image from the checkout.
+type Build struct {
+	// Dockerfile is its path in the repository, Context a folder there ("." is the root).
+	Dockerfile string `json:"dockerfile"`
+	Context    string `json:"context"`
+	// Target is the stage to build; "" means the last.
+	Target string            `json:"target,omitempty"`
+	Args   map[string]string `json:"args,omitempty"`
 }
 
 // Resources is what a run may use.

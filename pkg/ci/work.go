@@ -23,6 +23,15 @@ type Work struct {
 	AbortGrace time.Duration
 	// URL is the run's address for people; it becomes CI_RUN_URL.
 	URL string
+	// Secrets are the values of Spec.Env. They are kept in memory only, as is all that follows.
+	Secrets map[string]string
+	// SSH is the job's key; nil when it has none.
+	SSH *SSHAccess
+	// Registries are the accounts for pulls.
+	Registries []RegistryAccess
+	// API and Token let the script call the API; "" unless Spec.CI.
+	API   string
+	Token string
 	// Limits of what it may store.
 	MaxConsole     int64
 	MaxResult      int64
@@ -45,6 +54,8 @@ type End struct {
 	ExitCode      *int
 	ScriptStarted bool
 	Console       Console
+	Steps         []Step
+	Images        []RunImage
 }
 
 // Delivery is one message of the queue in an agent's hands. Exactly one of Ack

@@ -71,6 +71,7 @@ var stays = map[string]string{
 	"Run.LeaseUntil": "the backend's own book-keeping",
 	"Run.Deadline":   "the backend's own book-keeping",
 	"Trigger.By":     "the server knows who calls",
+	"Trigger.Parent": "the server knows who calls",
 }
 
 // cross checks one word: filled, to the wire, through its bytes, and back.
@@ -112,6 +113,10 @@ func TestRoundTrip(t *testing.T) {
 	cross(t, ToToken, FromToken)
 	cross(t, ToEvent, FromEvent)
 	cross(t, ToSpec, pointed(FromSpec))
+	cross(t, ToSecret, FromSecret)
+	cross(t, ToRegistry, FromRegistry)
+	cross(t, ToSSHKey, FromSSHKey)
+	cross(t, ToHostKey, FromHostKey)
 	cross(t, func(r *ci.Result) *civ1.Result { return ToResult("a-job", r) }, FromResult)
 }
 

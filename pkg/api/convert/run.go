@@ -29,6 +29,9 @@ func ToRun(r *ci.Run) *civ1.Run {
 		Times:            toTimes(r.Times),
 		Console:          &civ1.Console{Bytes: float64(r.Console.Bytes), Sha256: r.Console.SHA256, Truncated: r.Console.Truncated},
 		Spec:             ToSpec(r.Spec),
+		Parent:           toRunRef(r.Parent),
+		Steps:            each(r.Steps, toStep),
+		Images:           each(r.Images, toRunImage),
 	}
 	if r.ExitCode != nil {
 		code := int32(*r.ExitCode)
@@ -63,7 +66,10 @@ func FromRun(m *civ1.Run) *ci.Run {
 			SHA256:    m.GetConsole().GetSha256(),
 			Truncated: m.GetConsole().GetTruncated(),
 		},
-		Spec: FromSpec(m.GetSpec()),
+		Spec:   FromSpec(m.GetSpec()),
+		Parent: fromRunRef(m.GetParent()),
+		Steps:  eachFrom(m.GetSteps(), fromStep),
+		Images: eachFrom(m.GetImages(), fromRunImage),
 	}
 	if m.ExitCode != nil {
 		code := int(m.GetExitCode())
@@ -97,7 +103,37 @@ func fromTimes(m *civ1.Times) ci.Times {
 	}
 }
 
-// ToTrigger makes one item of a batch. By is not sent: the server knows who calls.
+func toRunRef(r *ci.RunRef) *civ1.RunRef {
+	if r == nil {
+		return nil
+	}
+	return &civ1.RunRef{Job: r.Job, Run: uint32(r.Run)}
+}
+
+func fromRunRef(m *civ1.RunRef) *ci.RunRef {
+	if m == nil {
+		return nil
+	}
+	return &ci.RunRef{Job: m.GetJob(), Run: int64(m.GetRun())}
+}
+
+func toStep(s *ci.Step) *civ1.Step {
+	return &civ1.Step{Name: s.Name, Began: ToTime(s.Began), Took: toDuration(s.Took), Detail: s.Detail}
+}
+
+func fromStep(m *civ1.Step) ci.Step {
+	return ci.Step{Name: m.GetName(), Began: FromTime(m.GetBegan()), Took: ci.Duration(m.GetTook().AsDuration()), Detail: m.GetDetail()}
+}
+
+func toRunImage(i *ci.RunImage) *civ1.RunImage {
+	return &civ1.RunImage{For: i.For, Reference: i.Reference, Digest: i.Digest}
+}
+
+func fromRunImage(m *civ1.RunImage) ci.RunImage {
+	return ci.RunImage{For: m.GetFor(), Reference: m.GetReference(), Digest: m.GetDigest()}
+}
+
+// ToTrigger makes one item of a batch. By and Parent are not sent: the server knows who calls.
 func ToTrigger(t *ci.Trigger) *civ1.BatchTrigger {
 	return &civ1.BatchTrigger{
 		Job:            t.Job,

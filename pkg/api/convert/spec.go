@@ -14,6 +14,7 @@ func ToSpec(s *ci.Spec) *civ1.Spec {
 		Script: s.Script,
 		Environment: &civ1.Environment{
 			Image:   s.Environment.Image,
+			Build:   toBuild(s.Environment.Build),
 			Workdir: s.Environment.Workdir,
 			User:    s.Environment.User,
 			Shell:   s.Environment.Shell,
@@ -22,9 +23,11 @@ func ToSpec(s *ci.Spec) *civ1.Spec {
 		Ssh:       s.SSH,
 		Ci:        s.CI,
 		Timeout:   toDuration(s.Timeout),
-		Resources: &civ1.Resources{Cpus: s.Resources.CPUs, Memory: float64(s.Resources.Memory), Pids: uint32(s.Resources.Pids)},
+		Resources: toResources(s.Resources),
 		Git:       &civ1.Checkout{Depth: uint32(s.Git.Depth), Submodules: s.Git.Submodules},
 		Results:   each(s.Results, toResultSpec),
+		Services:  each(s.Services, toService),
+		Notes:     s.Notes,
 	}
 }
 
@@ -33,11 +36,12 @@ func FromSpec(m *civ1.Spec) *ci.Spec {
 	if m == nil {
 		return nil
 	}
-	env, res := m.GetEnvironment(), m.GetResources()
+	env := m.GetEnvironment()
 	return &ci.Spec{
 		Script: m.GetScript(),
 		Environment: ci.Environment{
 			Image:   env.GetImage(),
+			Build:   fromBuild(env.GetBuild()),
 			Workdir: env.GetWorkdir(),
 			User:    env.GetUser(),
 			Shell:   env.GetShell(),
@@ -46,10 +50,20 @@ func FromSpec(m *civ1.Spec) *ci.Spec {
 		SSH:       m.GetSsh(),
 		CI:        m.GetCi(),
 		Timeout:   ci.Duration(m.GetTimeout().AsDuration()),
-		Resources: ci.Resources{CPUs: res.GetCpus(), Memory: int64(res.GetMemory()), Pids: int64(res.GetPids())},
+		Resources: fromResources(m.GetResources()),
 		Git:       ci.Checkout{Depth: int(m.GetGit().GetDepth()), Submodules: m.GetGit().GetSubmodules()},
 		Results:   eachFrom(m.GetResults(), fromResultSpec),
+		Services:  eachFrom(m.GetServices(), fromService),
+		Notes:     m.GetNotes(),
 	}
+}
+
+func toResources(r ci.Resources) *civ1.Resources {
+	return &civ1.Resources{Cpus: r.CPUs, Memory: float64(r.Memory), Pids: uint32(r.Pids)}
+}
+
+func fromResources(m *civ1.Resources) ci.Resources {
+	return ci.Resources{CPUs: m.GetCpus(), Memory: int64(m.GetMemory()), Pids: int64(m.GetPids())}
 }
 
 func toResultSpec(r *ci.ResultSpec) *civ1.ResultSpec {

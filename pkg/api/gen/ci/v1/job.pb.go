@@ -40,7 +40,9 @@ type Job struct {
 	// Set by the server; ignored in requests.
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// Set by the server; ignored in requests.
-	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	// The jobs that its runs may trigger, when their job file says ci: true.
+	Triggers      []string `protobuf:"bytes,8,rep,name=triggers,proto3" json:"triggers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -120,6 +122,13 @@ func (x *Job) GetCreatedAt() *timestamppb.Timestamp {
 func (x *Job) GetUpdatedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.UpdatedAt
+	}
+	return nil
+}
+
+func (x *Job) GetTriggers() []string {
+	if x != nil {
+		return x.Triggers
 	}
 	return nil
 }
@@ -265,7 +274,7 @@ var File_ci_v1_job_proto protoreflect.FileDescriptor
 
 const file_ci_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x0fci/v1/job.proto\x12\x05ci.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x02\n" +
+	"\x0fci/v1/job.proto\x12\x05ci.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\x02\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\x03git\x18\x02 \x01(\v2\n" +
@@ -278,7 +287,8 @@ const file_ci_v1_job_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"updated_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"Q\n" +
+	"updated_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x1a\n" +
+	"\btriggers\x18\b \x03(\tR\btriggers\"Q\n" +
 	"\x03Git\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1f\n" +
 	"\vconfig_path\x18\x02 \x01(\tR\n" +

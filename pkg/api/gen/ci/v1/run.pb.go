@@ -9,6 +9,7 @@ package civ1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -66,7 +67,13 @@ type Run struct {
 	// What is known of its console output.
 	Console *Console `protobuf:"bytes,20,opt,name=console,proto3" json:"console,omitempty"`
 	// The parsed job file; absent until planned, and in lists.
-	Spec          *Spec `protobuf:"bytes,21,opt,name=spec,proto3" json:"spec,omitempty"`
+	Spec *Spec `protobuf:"bytes,21,opt,name=spec,proto3" json:"spec,omitempty"`
+	// The run whose script triggered it; absent if none did.
+	Parent *RunRef `protobuf:"bytes,22,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The parts of its preparation, in the order in which they began; empty until done.
+	Steps []*Step `protobuf:"bytes,23,rep,name=steps,proto3" json:"steps,omitempty"`
+	// What it ran in; empty until done.
+	Images        []*RunImage `protobuf:"bytes,24,rep,name=images,proto3" json:"images,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -248,6 +255,219 @@ func (x *Run) GetSpec() *Spec {
 	return nil
 }
 
+func (x *Run) GetParent() *RunRef {
+	if x != nil {
+		return x.Parent
+	}
+	return nil
+}
+
+func (x *Run) GetSteps() []*Step {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *Run) GetImages() []*RunImage {
+	if x != nil {
+		return x.Images
+	}
+	return nil
+}
+
+// Names a run together with its job.
+type RunRef struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The job's name.
+	Job string `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	// The run's id.
+	Run           uint32 `protobuf:"varint,2,opt,name=run,proto3" json:"run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunRef) Reset() {
+	*x = RunRef{}
+	mi := &file_ci_v1_run_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunRef) ProtoMessage() {}
+
+func (x *RunRef) ProtoReflect() protoreflect.Message {
+	mi := &file_ci_v1_run_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunRef.ProtoReflect.Descriptor instead.
+func (*RunRef) Descriptor() ([]byte, []int) {
+	return file_ci_v1_run_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *RunRef) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *RunRef) GetRun() uint32 {
+	if x != nil {
+		return x.Run
+	}
+	return 0
+}
+
+// One part of a run's preparation. Several may go on at once.
+type Step struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was done: checkout, environment, services, or service and a name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// When it began.
+	Began *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=began,proto3" json:"began,omitempty"`
+	// How long it took.
+	Took *durationpb.Duration `protobuf:"bytes,3,opt,name=took,proto3" json:"took,omitempty"`
+	// What came of it: built, cached, pulled.
+	Detail        string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Step) Reset() {
+	*x = Step{}
+	mi := &file_ci_v1_run_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Step) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Step) ProtoMessage() {}
+
+func (x *Step) ProtoReflect() protoreflect.Message {
+	mi := &file_ci_v1_run_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Step.ProtoReflect.Descriptor instead.
+func (*Step) Descriptor() ([]byte, []int) {
+	return file_ci_v1_run_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Step) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Step) GetBegan() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Began
+	}
+	return nil
+}
+
+func (x *Step) GetTook() *durationpb.Duration {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
+func (x *Step) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+// An image that a run used.
+type RunImage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// environment, or the name of a service.
+	For string `protobuf:"bytes,1,opt,name=for,proto3" json:"for,omitempty"`
+	// An image's reference or a Dockerfile's path, as the job file says.
+	Reference string `protobuf:"bytes,2,opt,name=reference,proto3" json:"reference,omitempty"`
+	// The registry's digest of a pulled image, else the image's id.
+	Digest        string `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunImage) Reset() {
+	*x = RunImage{}
+	mi := &file_ci_v1_run_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunImage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunImage) ProtoMessage() {}
+
+func (x *RunImage) ProtoReflect() protoreflect.Message {
+	mi := &file_ci_v1_run_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunImage.ProtoReflect.Descriptor instead.
+func (*RunImage) Descriptor() ([]byte, []int) {
+	return file_ci_v1_run_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RunImage) GetFor() string {
+	if x != nil {
+		return x.For
+	}
+	return ""
+}
+
+func (x *RunImage) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *RunImage) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
 // When each phase of a run began; absent for those it has not reached.
 type Times struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -269,7 +489,7 @@ type Times struct {
 
 func (x *Times) Reset() {
 	*x = Times{}
-	mi := &file_ci_v1_run_proto_msgTypes[1]
+	mi := &file_ci_v1_run_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -281,7 +501,7 @@ func (x *Times) String() string {
 func (*Times) ProtoMessage() {}
 
 func (x *Times) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_proto_msgTypes[1]
+	mi := &file_ci_v1_run_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -294,7 +514,7 @@ func (x *Times) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Times.ProtoReflect.Descriptor instead.
 func (*Times) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_proto_rawDescGZIP(), []int{1}
+	return file_ci_v1_run_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Times) GetTriggered() *timestamppb.Timestamp {
@@ -354,7 +574,7 @@ type Console struct {
 
 func (x *Console) Reset() {
 	*x = Console{}
-	mi := &file_ci_v1_run_proto_msgTypes[2]
+	mi := &file_ci_v1_run_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -366,7 +586,7 @@ func (x *Console) String() string {
 func (*Console) ProtoMessage() {}
 
 func (x *Console) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_proto_msgTypes[2]
+	mi := &file_ci_v1_run_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -379,7 +599,7 @@ func (x *Console) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Console.ProtoReflect.Descriptor instead.
 func (*Console) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_proto_rawDescGZIP(), []int{2}
+	return file_ci_v1_run_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Console) GetBytes() float64 {
@@ -420,7 +640,7 @@ type Trigger struct {
 
 func (x *Trigger) Reset() {
 	*x = Trigger{}
-	mi := &file_ci_v1_run_proto_msgTypes[3]
+	mi := &file_ci_v1_run_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -432,7 +652,7 @@ func (x *Trigger) String() string {
 func (*Trigger) ProtoMessage() {}
 
 func (x *Trigger) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_proto_msgTypes[3]
+	mi := &file_ci_v1_run_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -445,7 +665,7 @@ func (x *Trigger) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trigger.ProtoReflect.Descriptor instead.
 func (*Trigger) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_proto_rawDescGZIP(), []int{3}
+	return file_ci_v1_run_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Trigger) GetCommitSha() string {
@@ -501,7 +721,7 @@ type QueueReport struct {
 
 func (x *QueueReport) Reset() {
 	*x = QueueReport{}
-	mi := &file_ci_v1_run_proto_msgTypes[4]
+	mi := &file_ci_v1_run_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -513,7 +733,7 @@ func (x *QueueReport) String() string {
 func (*QueueReport) ProtoMessage() {}
 
 func (x *QueueReport) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_proto_msgTypes[4]
+	mi := &file_ci_v1_run_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -526,7 +746,7 @@ func (x *QueueReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueReport.ProtoReflect.Descriptor instead.
 func (*QueueReport) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_proto_rawDescGZIP(), []int{4}
+	return file_ci_v1_run_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *QueueReport) GetRun() uint32 {
@@ -600,7 +820,7 @@ type AgentVerdict struct {
 
 func (x *AgentVerdict) Reset() {
 	*x = AgentVerdict{}
-	mi := &file_ci_v1_run_proto_msgTypes[5]
+	mi := &file_ci_v1_run_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -612,7 +832,7 @@ func (x *AgentVerdict) String() string {
 func (*AgentVerdict) ProtoMessage() {}
 
 func (x *AgentVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_proto_msgTypes[5]
+	mi := &file_ci_v1_run_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -625,7 +845,7 @@ func (x *AgentVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentVerdict.ProtoReflect.Descriptor instead.
 func (*AgentVerdict) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_proto_rawDescGZIP(), []int{5}
+	return file_ci_v1_run_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AgentVerdict) GetAgent() string {
@@ -653,7 +873,7 @@ var File_ci_v1_run_proto protoreflect.FileDescriptor
 
 const file_ci_v1_run_proto_rawDesc = "" +
 	"\n" +
-	"\x0fci/v1/run.proto\x12\x05ci.v1\x1a\x0fci/v1/job.proto\x1a\x10ci/v1/spec.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfc\x05\n" +
+	"\x0fci/v1/run.proto\x12\x05ci.v1\x1a\x0fci/v1/job.proto\x1a\x10ci/v1/spec.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xef\x06\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\tR\x03job\x12\x1f\n" +
@@ -682,12 +902,27 @@ const file_ci_v1_run_proto_rawDesc = "" +
 	"\x12abort_requested_at\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\x10abortRequestedAt\x12\"\n" +
 	"\x05times\x18\x13 \x01(\v2\f.ci.v1.TimesR\x05times\x12(\n" +
 	"\aconsole\x18\x14 \x01(\v2\x0e.ci.v1.ConsoleR\aconsole\x12\x1f\n" +
-	"\x04spec\x18\x15 \x01(\v2\v.ci.v1.SpecR\x04spec\x1a=\n" +
+	"\x04spec\x18\x15 \x01(\v2\v.ci.v1.SpecR\x04spec\x12%\n" +
+	"\x06parent\x18\x16 \x01(\v2\r.ci.v1.RunRefR\x06parent\x12!\n" +
+	"\x05steps\x18\x17 \x03(\v2\v.ci.v1.StepR\x05steps\x12'\n" +
+	"\x06images\x18\x18 \x03(\v2\x0f.ci.v1.RunImageR\x06images\x1a=\n" +
 	"\x0fParametersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\f\n" +
 	"\n" +
-	"_exit_code\"\xcd\x02\n" +
+	"_exit_code\",\n" +
+	"\x06RunRef\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\x12\x10\n" +
+	"\x03run\x18\x02 \x01(\rR\x03run\"\x93\x01\n" +
+	"\x04Step\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x120\n" +
+	"\x05began\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05began\x12-\n" +
+	"\x04took\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04took\x12\x16\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detail\"R\n" +
+	"\bRunImage\x12\x10\n" +
+	"\x03for\x18\x01 \x01(\tR\x03for\x12\x1c\n" +
+	"\treference\x18\x02 \x01(\tR\treference\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\tR\x06digest\"\xcd\x02\n" +
 	"\x05Times\x128\n" +
 	"\ttriggered\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\ttriggered\x122\n" +
 	"\x06queued\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x06queued\x124\n" +
@@ -739,40 +974,49 @@ func file_ci_v1_run_proto_rawDescGZIP() []byte {
 	return file_ci_v1_run_proto_rawDescData
 }
 
-var file_ci_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_ci_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_ci_v1_run_proto_goTypes = []any{
 	(*Run)(nil),                   // 0: ci.v1.Run
-	(*Times)(nil),                 // 1: ci.v1.Times
-	(*Console)(nil),               // 2: ci.v1.Console
-	(*Trigger)(nil),               // 3: ci.v1.Trigger
-	(*QueueReport)(nil),           // 4: ci.v1.QueueReport
-	(*AgentVerdict)(nil),          // 5: ci.v1.AgentVerdict
-	nil,                           // 6: ci.v1.Run.ParametersEntry
-	nil,                           // 7: ci.v1.Trigger.ParametersEntry
-	(*Git)(nil),                   // 8: ci.v1.Git
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
-	(*Spec)(nil),                  // 10: ci.v1.Spec
+	(*RunRef)(nil),                // 1: ci.v1.RunRef
+	(*Step)(nil),                  // 2: ci.v1.Step
+	(*RunImage)(nil),              // 3: ci.v1.RunImage
+	(*Times)(nil),                 // 4: ci.v1.Times
+	(*Console)(nil),               // 5: ci.v1.Console
+	(*Trigger)(nil),               // 6: ci.v1.Trigger
+	(*QueueReport)(nil),           // 7: ci.v1.QueueReport
+	(*AgentVerdict)(nil),          // 8: ci.v1.AgentVerdict
+	nil,                           // 9: ci.v1.Run.ParametersEntry
+	nil,                           // 10: ci.v1.Trigger.ParametersEntry
+	(*Git)(nil),                   // 11: ci.v1.Git
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*Spec)(nil),                  // 13: ci.v1.Spec
+	(*durationpb.Duration)(nil),   // 14: google.protobuf.Duration
 }
 var file_ci_v1_run_proto_depIdxs = []int32{
-	6,  // 0: ci.v1.Run.parameters:type_name -> ci.v1.Run.ParametersEntry
-	8,  // 1: ci.v1.Run.git:type_name -> ci.v1.Git
-	9,  // 2: ci.v1.Run.abort_requested_at:type_name -> google.protobuf.Timestamp
-	1,  // 3: ci.v1.Run.times:type_name -> ci.v1.Times
-	2,  // 4: ci.v1.Run.console:type_name -> ci.v1.Console
-	10, // 5: ci.v1.Run.spec:type_name -> ci.v1.Spec
-	9,  // 6: ci.v1.Times.triggered:type_name -> google.protobuf.Timestamp
-	9,  // 7: ci.v1.Times.queued:type_name -> google.protobuf.Timestamp
-	9,  // 8: ci.v1.Times.claimed:type_name -> google.protobuf.Timestamp
-	9,  // 9: ci.v1.Times.started:type_name -> google.protobuf.Timestamp
-	9,  // 10: ci.v1.Times.collecting:type_name -> google.protobuf.Timestamp
-	9,  // 11: ci.v1.Times.done:type_name -> google.protobuf.Timestamp
-	7,  // 12: ci.v1.Trigger.parameters:type_name -> ci.v1.Trigger.ParametersEntry
-	5,  // 13: ci.v1.QueueReport.agents:type_name -> ci.v1.AgentVerdict
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	9,  // 0: ci.v1.Run.parameters:type_name -> ci.v1.Run.ParametersEntry
+	11, // 1: ci.v1.Run.git:type_name -> ci.v1.Git
+	12, // 2: ci.v1.Run.abort_requested_at:type_name -> google.protobuf.Timestamp
+	4,  // 3: ci.v1.Run.times:type_name -> ci.v1.Times
+	5,  // 4: ci.v1.Run.console:type_name -> ci.v1.Console
+	13, // 5: ci.v1.Run.spec:type_name -> ci.v1.Spec
+	1,  // 6: ci.v1.Run.parent:type_name -> ci.v1.RunRef
+	2,  // 7: ci.v1.Run.steps:type_name -> ci.v1.Step
+	3,  // 8: ci.v1.Run.images:type_name -> ci.v1.RunImage
+	12, // 9: ci.v1.Step.began:type_name -> google.protobuf.Timestamp
+	14, // 10: ci.v1.Step.took:type_name -> google.protobuf.Duration
+	12, // 11: ci.v1.Times.triggered:type_name -> google.protobuf.Timestamp
+	12, // 12: ci.v1.Times.queued:type_name -> google.protobuf.Timestamp
+	12, // 13: ci.v1.Times.claimed:type_name -> google.protobuf.Timestamp
+	12, // 14: ci.v1.Times.started:type_name -> google.protobuf.Timestamp
+	12, // 15: ci.v1.Times.collecting:type_name -> google.protobuf.Timestamp
+	12, // 16: ci.v1.Times.done:type_name -> google.protobuf.Timestamp
+	10, // 17: ci.v1.Trigger.parameters:type_name -> ci.v1.Trigger.ParametersEntry
+	8,  // 18: ci.v1.QueueReport.agents:type_name -> ci.v1.AgentVerdict
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_ci_v1_run_proto_init() }
@@ -789,7 +1033,7 @@ func file_ci_v1_run_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ci_v1_run_proto_rawDesc), len(file_ci_v1_run_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

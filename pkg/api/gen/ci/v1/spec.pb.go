@@ -42,7 +42,11 @@ type Spec struct {
 	// How the repository is fetched.
 	Git *Checkout `protobuf:"bytes,8,opt,name=git,proto3" json:"git,omitempty"`
 	// What the run saves, sorted by name.
-	Results       []*ResultSpec `protobuf:"bytes,9,rep,name=results,proto3" json:"results,omitempty"`
+	Results []*ResultSpec `protobuf:"bytes,9,rep,name=results,proto3" json:"results,omitempty"`
+	// Sidecars, in an order in which they can be started.
+	Services []*Service `protobuf:"bytes,10,rep,name=services,proto3" json:"services,omitempty"`
+	// Sentences about what the file asks for and a run does not need.
+	Notes         []string `protobuf:"bytes,11,rep,name=notes,proto3" json:"notes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -140,6 +144,20 @@ func (x *Spec) GetResults() []*ResultSpec {
 	return nil
 }
 
+func (x *Spec) GetServices() []*Service {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *Spec) GetNotes() []string {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
+}
+
 // What a script runs in.
 type Environment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -150,7 +168,9 @@ type Environment struct {
 	// A name or uid[:gid]; empty means the image's own.
 	User string `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`
 	// The path of a shell in the image; empty means its sh, or the toolbox's.
-	Shell         string `protobuf:"bytes,4,opt,name=shell,proto3" json:"shell,omitempty"`
+	Shell string `protobuf:"bytes,4,opt,name=shell,proto3" json:"shell,omitempty"`
+	// How the image is made from the repository; absent when it is not.
+	Build         *Build `protobuf:"bytes,5,opt,name=build,proto3" json:"build,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -213,6 +233,659 @@ func (x *Environment) GetShell() string {
 	return ""
 }
 
+func (x *Environment) GetBuild() *Build {
+	if x != nil {
+		return x.Build
+	}
+	return nil
+}
+
+// Makes an image from the checkout.
+type Build struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The Dockerfile's path in the repository.
+	Dockerfile string `protobuf:"bytes,1,opt,name=dockerfile,proto3" json:"dockerfile,omitempty"`
+	// A folder in the repository.
+	Context string `protobuf:"bytes,2,opt,name=context,proto3" json:"context,omitempty"`
+	// The stage to build; empty means the last.
+	Target string `protobuf:"bytes,3,opt,name=target,proto3" json:"target,omitempty"`
+	// Build arguments.
+	Args          map[string]string `protobuf:"bytes,4,rep,name=args,proto3" json:"args,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Build) Reset() {
+	*x = Build{}
+	mi := &file_ci_v1_spec_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Build) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Build) ProtoMessage() {}
+
+func (x *Build) ProtoReflect() protoreflect.Message {
+	mi := &file_ci_v1_spec_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Build.ProtoReflect.Descriptor instead.
+func (*Build) Descriptor() ([]byte, []int) {
+	return file_ci_v1_spec_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Build) GetDockerfile() string {
+	if x != nil {
+		return x.Dockerfile
+	}
+	return ""
+}
+
+func (x *Build) GetContext() string {
+	if x != nil {
+		return x.Context
+	}
+	return ""
+}
+
+func (x *Build) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *Build) GetArgs() map[string]string {
+	if x != nil {
+		return x.Args
+	}
+	return nil
+}
+
+// A sidecar: a container that the script reaches by its name.
+type Service struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name on the run's network.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// An image's reference. Exactly one of image and build is set.
+	Image string `protobuf:"bytes,2,opt,name=image,proto3" json:"image,omitempty"`
+	// How its image is made from the repository.
+	Build *Build `protobuf:"bytes,3,opt,name=build,proto3" json:"build,omitempty"`
+	// Replaces the image's entry point, if any.
+	Entrypoint []string `protobuf:"bytes,4,rep,name=entrypoint,proto3" json:"entrypoint,omitempty"`
+	// Replaces the image's command, if any.
+	Command []string `protobuf:"bytes,5,rep,name=command,proto3" json:"command,omitempty"`
+	// Its environment.
+	Env map[string]string `protobuf:"bytes,6,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// A name or uid[:gid]; empty means the image's own.
+	User string `protobuf:"bytes,7,opt,name=user,proto3" json:"user,omitempty"`
+	// Its working directory; empty means the image's own.
+	Workdir string `protobuf:"bytes,8,opt,name=workdir,proto3" json:"workdir,omitempty"`
+	// Its host name; empty means its name.
+	Hostname string `protobuf:"bytes,9,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	// Further names on the run's network.
+	Aliases []string `protobuf:"bytes,10,rep,name=aliases,proto3" json:"aliases,omitempty"`
+	// How it shows that it is up; absent means the image's own way.
+	Healthcheck *Healthcheck `protobuf:"bytes,11,opt,name=healthcheck,proto3" json:"healthcheck,omitempty"`
+	// What it waits for.
+	DependsOn []*Dependency `protobuf:"bytes,12,rep,name=depends_on,json=dependsOn,proto3" json:"depends_on,omitempty"`
+	// Volumes that live as long as the run.
+	Mounts []*Mount `protobuf:"bytes,13,rep,name=mounts,proto3" json:"mounts,omitempty"`
+	// Folders in memory.
+	Tmpfs []*Tmpfs `protobuf:"bytes,14,rep,name=tmpfs,proto3" json:"tmpfs,omitempty"`
+	// Bytes of /dev/shm; 0 means the default.
+	ShmSize float64 `protobuf:"fixed64,15,opt,name=shm_size,json=shmSize,proto3" json:"shm_size,omitempty"`
+	// Limits of the kernel.
+	Ulimits []*Ulimit `protobuf:"bytes,16,rep,name=ulimits,proto3" json:"ulimits,omitempty"`
+	// What ends it; empty means the image's own.
+	StopSignal string `protobuf:"bytes,17,opt,name=stop_signal,json=stopSignal,proto3" json:"stop_signal,omitempty"`
+	// The time between that signal and SIGKILL.
+	StopGrace *durationpb.Duration `protobuf:"bytes,18,opt,name=stop_grace,json=stopGrace,proto3" json:"stop_grace,omitempty"`
+	// Container ports that tell that it is up. None is published.
+	Ports []string `protobuf:"bytes,19,rep,name=ports,proto3" json:"ports,omitempty"`
+	// Whether an init reaps its processes.
+	Init bool `protobuf:"varint,20,opt,name=init,proto3" json:"init,omitempty"`
+	// Whether its file system is read-only.
+	ReadOnly bool `protobuf:"varint,21,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	// Capabilities that are taken away.
+	CapDrop []string `protobuf:"bytes,22,rep,name=cap_drop,json=capDrop,proto3" json:"cap_drop,omitempty"`
+	// Its limits; 0 means the default.
+	Resources     *Resources `protobuf:"bytes,23,opt,name=resources,proto3" json:"resources,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Service) Reset() {
+	*x = Service{}
+	mi := &file_ci_v1_spec_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Service) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Service) ProtoMessage() {}
+
+func (x *Service) ProtoReflect() protoreflect.Message {
+	mi := &file_ci_v1_spec_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Service.ProtoReflect.Descriptor instead.
+func (*Service) Descriptor() ([]byte, []int) {
+	return file_ci_v1_spec_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Service) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Service) GetImage() string {
+	if x != nil {
+		return x.Image
+	}
+	return ""
+}
+
+func (x *Service) GetBuild() *Build {
+	if x != nil {
+		return x.Build
+	}
+	return nil
+}
+
+func (x *Service) GetEntrypoint() []string {
+	if x != nil {
+		return x.Entrypoint
+	}
+	return nil
+}
+
+func (x *Service) GetCommand() []string {
+	if x != nil {
+		return x.Command
+	}
+	return nil
+}
+
+func (x *Service) GetEnv() map[string]string {
+	if x != nil {
+		return x.Env
+	}
+	return nil
+}
+
+func (x *Service) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Service) GetWorkdir() string {
+	if x != nil {
+		return x.Workdir
+	}
+	return ""
+}
+
+func (x *Service) GetHostname() string {
+	if x != nil {
+		return x.Hostname
+	}
+	return ""
+}
+
+func (x *Service) GetAliases() []string {
+	if x != nil {
+		return x.Aliases
+	}
+	return nil
+}
+
+func (x *Service) GetHealthcheck() *Healthcheck {
+	if x != nil {
+		return x.Healthcheck
+	}
+	return nil
+}
+
+func (x *Service) GetDependsOn() []*Dependency {
+	if x != nil {
+		return x.DependsOn
+	}
+	return nil
+}
+
+func (x *Service) GetMounts() []*Mount {
+	if x != nil {
+		return x.Mounts
+	}
+	return nil
+}
+
+func (x *Service) GetTmpfs() []*Tmpfs {
+	if x != nil {
+		return x.Tmpfs
+	}
+	return nil
+}
+
+func (x *Service) GetShmSize() float64 {
+	if x != nil {
+		return x.ShmSize
+	}
+	return 0
+}
+
+func (x *Service) GetUlimits() []*Ulimit {
+	if x != nil {
+		return x.Ulimits
+	}
+	return nil
+}
+
+func (x *Service) GetStopSignal() string {
+	if x != nil {
+		return x.StopSignal
+	}
+	return ""
+}
+
+func (x *Service) GetStopGrace() *durationpb.Duration {
+	if x != nil {
+		return x.StopGrace
+	}
+	return nil
+}
+
+func (x *Service) GetPorts() []string {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+func (x *Service) GetInit() bool {
+	if x != nil {
+		return x.Init
+	}
+	return false
+}
+
+func (x *Service) GetReadOnly() bool {
+	if x != nil {
+		return x.ReadOnly
+	}
+	return false
+}
+
+func (x *Service) GetCapDrop() []string {
+	if x != nil {
+		return x.CapDrop
+	}
+	return nil
+}
+
+func (x *Service) GetResources() *Resources {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
+// How a service shows that it is up. Zero values mean Compose's defaults.
+type Healthcheck struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the image's own check is switched off.
+	Disable bool `protobuf:"varint,1,opt,name=disable,proto3" json:"disable,omitempty"`
+	// As in Compose: CMD and arguments, or CMD-SHELL and a command line.
+	Test []string `protobuf:"bytes,2,rep,name=test,proto3" json:"test,omitempty"`
+	// The time between two tests.
+	Interval *durationpb.Duration `protobuf:"bytes,3,opt,name=interval,proto3" json:"interval,omitempty"`
+	// How long one may take.
+	Timeout *durationpb.Duration `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// How long failures don't count.
+	StartPeriod *durationpb.Duration `protobuf:"bytes,5,opt,name=start_period,json=startPeriod,proto3" json:"start_period,omitempty"`
+	// How many failures in a row mean unhealthy.
+	Retries       uint32 `protobuf:"varint,6,opt,name=retries,proto3" json:"retries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Healthcheck) Reset() {
+	*x = Healthcheck{}
+	mi := &file_ci_v1_spec_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Healthcheck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Healthcheck) ProtoMessage() {}
+
+func (x *Healthcheck) ProtoReflect() protoreflect.Message {
+	mi := &file_ci_v1_spec_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Healthcheck.ProtoReflect.Descriptor instead.
+func (*Healthcheck) Descriptor() ([]byte, []int) {
+	return file_ci_v1_spec_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Healthcheck) GetDisable() bool {
+	if x != nil {
+		return x.Disable
+	}
+	return false
+}
+
+func (x *Healthcheck) GetTest() []string {
+	if x != nil {
+		return x.Test
+	}
+	return nil
+}
+
+func (x *Healthcheck) GetInterval() *durationpb.Duration {
+	if x != nil {
+		return x.Interval
+	}
+	return nil
+}
+
+func (x *Healthcheck) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *Healthcheck) GetStartPeriod() *durationpb.Duration {
+	if x != nil {
+		return x.StartPeriod
+	}
+	return nil
+}
+
+func (x *Healthcheck) GetRetries() uint32 {
+	if x != nil {
+		return x.Retries
+	}
+	return 0
+}
+
+// What a service waits for before it starts.
+type Dependency struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The other service.
+	Service string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// service_started, service_healthy or service_completed_successfully.
+	Condition     string `protobuf:"bytes,2,opt,name=condition,proto3" json:"condition,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Dependency) Reset() {
+	*x = Dependency{}
+	mi := &file_ci_v1_spec_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Dependency) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Dependency) ProtoMessage() {}
+
+func (x *Dependency) ProtoReflect() protoreflect.Message {
+	mi := &file_ci_v1_spec_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Dependency.ProtoReflect.Descriptor instead.
+func (*Dependency) Descriptor() ([]byte, []int) {
+	return file_ci_v1_spec_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Dependency) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *Dependency) GetCondition() string {
+	if x != nil {
+		return x.Condition
+	}
+	return ""
+}
+
+// A volume that lives as long as the run.
+type Mount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name in the file; empty is the service's own.
+	Volume string `protobuf:"bytes,1,opt,name=volume,proto3" json:"volume,omitempty"`
+	// Where it appears.
+	Target string `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	// Whether it can't be written.
+	ReadOnly      bool `protobuf:"varint,3,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Mount) Reset() {
+	*x = Mount{}
+	mi := &file_ci_v1_spec_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Mount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Mount) ProtoMessage() {}
+
+func (x *Mount) ProtoReflect() protoreflect.Message {
+	mi := &file_ci_v1_spec_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Mount.ProtoReflect.Descriptor instead.
+func (*Mount) Descriptor() ([]byte, []int) {
+	return file_ci_v1_spec_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Mount) GetVolume() string {
+	if x != nil {
+		return x.Volume
+	}
+	return ""
+}
+
+func (x *Mount) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *Mount) GetReadOnly() bool {
+	if x != nil {
+		return x.ReadOnly
+	}
+	return false
+}
+
+// A folder in memory.
+type Tmpfs struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it appears.
+	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	// Bytes; 0 means the default.
+	Size          float64 `protobuf:"fixed64,2,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tmpfs) Reset() {
+	*x = Tmpfs{}
+	mi := &file_ci_v1_spec_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tmpfs) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tmpfs) ProtoMessage() {}
+
+func (x *Tmpfs) ProtoReflect() protoreflect.Message {
+	mi := &file_ci_v1_spec_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tmpfs.ProtoReflect.Descriptor instead.
+func (*Tmpfs) Descriptor() ([]byte, []int) {
+	return file_ci_v1_spec_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Tmpfs) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *Tmpfs) GetSize() float64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+// A limit of the kernel on a service's processes. -1 is unlimited.
+type Ulimit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name, for example nofile.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What processes get.
+	Soft float64 `protobuf:"fixed64,2,opt,name=soft,proto3" json:"soft,omitempty"`
+	// What they may raise it to.
+	Hard          float64 `protobuf:"fixed64,3,opt,name=hard,proto3" json:"hard,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ulimit) Reset() {
+	*x = Ulimit{}
+	mi := &file_ci_v1_spec_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ulimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ulimit) ProtoMessage() {}
+
+func (x *Ulimit) ProtoReflect() protoreflect.Message {
+	mi := &file_ci_v1_spec_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ulimit.ProtoReflect.Descriptor instead.
+func (*Ulimit) Descriptor() ([]byte, []int) {
+	return file_ci_v1_spec_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Ulimit) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Ulimit) GetSoft() float64 {
+	if x != nil {
+		return x.Soft
+	}
+	return 0
+}
+
+func (x *Ulimit) GetHard() float64 {
+	if x != nil {
+		return x.Hard
+	}
+	return 0
+}
+
 // What a run may use.
 type Resources struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -228,7 +901,7 @@ type Resources struct {
 
 func (x *Resources) Reset() {
 	*x = Resources{}
-	mi := &file_ci_v1_spec_proto_msgTypes[2]
+	mi := &file_ci_v1_spec_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -240,7 +913,7 @@ func (x *Resources) String() string {
 func (*Resources) ProtoMessage() {}
 
 func (x *Resources) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_spec_proto_msgTypes[2]
+	mi := &file_ci_v1_spec_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -253,7 +926,7 @@ func (x *Resources) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resources.ProtoReflect.Descriptor instead.
 func (*Resources) Descriptor() ([]byte, []int) {
-	return file_ci_v1_spec_proto_rawDescGZIP(), []int{2}
+	return file_ci_v1_spec_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Resources) GetCpus() float64 {
@@ -290,7 +963,7 @@ type Checkout struct {
 
 func (x *Checkout) Reset() {
 	*x = Checkout{}
-	mi := &file_ci_v1_spec_proto_msgTypes[3]
+	mi := &file_ci_v1_spec_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -302,7 +975,7 @@ func (x *Checkout) String() string {
 func (*Checkout) ProtoMessage() {}
 
 func (x *Checkout) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_spec_proto_msgTypes[3]
+	mi := &file_ci_v1_spec_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -315,7 +988,7 @@ func (x *Checkout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkout.ProtoReflect.Descriptor instead.
 func (*Checkout) Descriptor() ([]byte, []int) {
-	return file_ci_v1_spec_proto_rawDescGZIP(), []int{3}
+	return file_ci_v1_spec_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Checkout) GetDepth() uint32 {
@@ -347,7 +1020,7 @@ type ResultSpec struct {
 
 func (x *ResultSpec) Reset() {
 	*x = ResultSpec{}
-	mi := &file_ci_v1_spec_proto_msgTypes[4]
+	mi := &file_ci_v1_spec_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -359,7 +1032,7 @@ func (x *ResultSpec) String() string {
 func (*ResultSpec) ProtoMessage() {}
 
 func (x *ResultSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_spec_proto_msgTypes[4]
+	mi := &file_ci_v1_spec_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -372,7 +1045,7 @@ func (x *ResultSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResultSpec.ProtoReflect.Descriptor instead.
 func (*ResultSpec) Descriptor() ([]byte, []int) {
-	return file_ci_v1_spec_proto_rawDescGZIP(), []int{4}
+	return file_ci_v1_spec_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ResultSpec) GetName() string {
@@ -400,7 +1073,7 @@ var File_ci_v1_spec_proto protoreflect.FileDescriptor
 
 const file_ci_v1_spec_proto_rawDesc = "" +
 	"\n" +
-	"\x10ci/v1/spec.proto\x12\x05ci.v1\x1a\x1egoogle/protobuf/duration.proto\"\xbd\x02\n" +
+	"\x10ci/v1/spec.proto\x12\x05ci.v1\x1a\x1egoogle/protobuf/duration.proto\"\xff\x02\n" +
 	"\x04Spec\x12\x16\n" +
 	"\x06script\x18\x01 \x01(\tR\x06script\x124\n" +
 	"\venvironment\x18\x02 \x01(\v2\x12.ci.v1.EnvironmentR\venvironment\x12\x10\n" +
@@ -410,12 +1083,81 @@ const file_ci_v1_spec_proto_rawDesc = "" +
 	"\atimeout\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12.\n" +
 	"\tresources\x18\a \x01(\v2\x10.ci.v1.ResourcesR\tresources\x12!\n" +
 	"\x03git\x18\b \x01(\v2\x0f.ci.v1.CheckoutR\x03git\x12+\n" +
-	"\aresults\x18\t \x03(\v2\x11.ci.v1.ResultSpecR\aresults\"g\n" +
+	"\aresults\x18\t \x03(\v2\x11.ci.v1.ResultSpecR\aresults\x12*\n" +
+	"\bservices\x18\n" +
+	" \x03(\v2\x0e.ci.v1.ServiceR\bservices\x12\x14\n" +
+	"\x05notes\x18\v \x03(\tR\x05notes\"\x8b\x01\n" +
 	"\vEnvironment\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x18\n" +
 	"\aworkdir\x18\x02 \x01(\tR\aworkdir\x12\x12\n" +
 	"\x04user\x18\x03 \x01(\tR\x04user\x12\x14\n" +
-	"\x05shell\x18\x04 \x01(\tR\x05shell\"K\n" +
+	"\x05shell\x18\x04 \x01(\tR\x05shell\x12\"\n" +
+	"\x05build\x18\x05 \x01(\v2\f.ci.v1.BuildR\x05build\"\xbe\x01\n" +
+	"\x05Build\x12\x1e\n" +
+	"\n" +
+	"dockerfile\x18\x01 \x01(\tR\n" +
+	"dockerfile\x12\x18\n" +
+	"\acontext\x18\x02 \x01(\tR\acontext\x12\x16\n" +
+	"\x06target\x18\x03 \x01(\tR\x06target\x12*\n" +
+	"\x04args\x18\x04 \x03(\v2\x16.ci.v1.Build.ArgsEntryR\x04args\x1a7\n" +
+	"\tArgsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbb\x06\n" +
+	"\aService\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05image\x18\x02 \x01(\tR\x05image\x12\"\n" +
+	"\x05build\x18\x03 \x01(\v2\f.ci.v1.BuildR\x05build\x12\x1e\n" +
+	"\n" +
+	"entrypoint\x18\x04 \x03(\tR\n" +
+	"entrypoint\x12\x18\n" +
+	"\acommand\x18\x05 \x03(\tR\acommand\x12)\n" +
+	"\x03env\x18\x06 \x03(\v2\x17.ci.v1.Service.EnvEntryR\x03env\x12\x12\n" +
+	"\x04user\x18\a \x01(\tR\x04user\x12\x18\n" +
+	"\aworkdir\x18\b \x01(\tR\aworkdir\x12\x1a\n" +
+	"\bhostname\x18\t \x01(\tR\bhostname\x12\x18\n" +
+	"\aaliases\x18\n" +
+	" \x03(\tR\aaliases\x124\n" +
+	"\vhealthcheck\x18\v \x01(\v2\x12.ci.v1.HealthcheckR\vhealthcheck\x120\n" +
+	"\n" +
+	"depends_on\x18\f \x03(\v2\x11.ci.v1.DependencyR\tdependsOn\x12$\n" +
+	"\x06mounts\x18\r \x03(\v2\f.ci.v1.MountR\x06mounts\x12\"\n" +
+	"\x05tmpfs\x18\x0e \x03(\v2\f.ci.v1.TmpfsR\x05tmpfs\x12\x19\n" +
+	"\bshm_size\x18\x0f \x01(\x01R\ashmSize\x12'\n" +
+	"\aulimits\x18\x10 \x03(\v2\r.ci.v1.UlimitR\aulimits\x12\x1f\n" +
+	"\vstop_signal\x18\x11 \x01(\tR\n" +
+	"stopSignal\x128\n" +
+	"\n" +
+	"stop_grace\x18\x12 \x01(\v2\x19.google.protobuf.DurationR\tstopGrace\x12\x14\n" +
+	"\x05ports\x18\x13 \x03(\tR\x05ports\x12\x12\n" +
+	"\x04init\x18\x14 \x01(\bR\x04init\x12\x1b\n" +
+	"\tread_only\x18\x15 \x01(\bR\breadOnly\x12\x19\n" +
+	"\bcap_drop\x18\x16 \x03(\tR\acapDrop\x12.\n" +
+	"\tresources\x18\x17 \x01(\v2\x10.ci.v1.ResourcesR\tresources\x1a6\n" +
+	"\bEnvEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xff\x01\n" +
+	"\vHealthcheck\x12\x18\n" +
+	"\adisable\x18\x01 \x01(\bR\adisable\x12\x12\n" +
+	"\x04test\x18\x02 \x03(\tR\x04test\x125\n" +
+	"\binterval\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\binterval\x123\n" +
+	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12<\n" +
+	"\fstart_period\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\vstartPeriod\x12\x18\n" +
+	"\aretries\x18\x06 \x01(\rR\aretries\"D\n" +
+	"\n" +
+	"Dependency\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1c\n" +
+	"\tcondition\x18\x02 \x01(\tR\tcondition\"T\n" +
+	"\x05Mount\x12\x16\n" +
+	"\x06volume\x18\x01 \x01(\tR\x06volume\x12\x16\n" +
+	"\x06target\x18\x02 \x01(\tR\x06target\x12\x1b\n" +
+	"\tread_only\x18\x03 \x01(\bR\breadOnly\"3\n" +
+	"\x05Tmpfs\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\tR\x06target\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x01R\x04size\"D\n" +
+	"\x06Ulimit\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04soft\x18\x02 \x01(\x01R\x04soft\x12\x12\n" +
+	"\x04hard\x18\x03 \x01(\x01R\x04hard\"K\n" +
 	"\tResources\x12\x12\n" +
 	"\x04cpus\x18\x01 \x01(\x01R\x04cpus\x12\x16\n" +
 	"\x06memory\x18\x02 \x01(\x01R\x06memory\x12\x12\n" +
@@ -443,26 +1185,50 @@ func file_ci_v1_spec_proto_rawDescGZIP() []byte {
 	return file_ci_v1_spec_proto_rawDescData
 }
 
-var file_ci_v1_spec_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_ci_v1_spec_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_ci_v1_spec_proto_goTypes = []any{
 	(*Spec)(nil),                // 0: ci.v1.Spec
 	(*Environment)(nil),         // 1: ci.v1.Environment
-	(*Resources)(nil),           // 2: ci.v1.Resources
-	(*Checkout)(nil),            // 3: ci.v1.Checkout
-	(*ResultSpec)(nil),          // 4: ci.v1.ResultSpec
-	(*durationpb.Duration)(nil), // 5: google.protobuf.Duration
+	(*Build)(nil),               // 2: ci.v1.Build
+	(*Service)(nil),             // 3: ci.v1.Service
+	(*Healthcheck)(nil),         // 4: ci.v1.Healthcheck
+	(*Dependency)(nil),          // 5: ci.v1.Dependency
+	(*Mount)(nil),               // 6: ci.v1.Mount
+	(*Tmpfs)(nil),               // 7: ci.v1.Tmpfs
+	(*Ulimit)(nil),              // 8: ci.v1.Ulimit
+	(*Resources)(nil),           // 9: ci.v1.Resources
+	(*Checkout)(nil),            // 10: ci.v1.Checkout
+	(*ResultSpec)(nil),          // 11: ci.v1.ResultSpec
+	nil,                         // 12: ci.v1.Build.ArgsEntry
+	nil,                         // 13: ci.v1.Service.EnvEntry
+	(*durationpb.Duration)(nil), // 14: google.protobuf.Duration
 }
 var file_ci_v1_spec_proto_depIdxs = []int32{
-	1, // 0: ci.v1.Spec.environment:type_name -> ci.v1.Environment
-	5, // 1: ci.v1.Spec.timeout:type_name -> google.protobuf.Duration
-	2, // 2: ci.v1.Spec.resources:type_name -> ci.v1.Resources
-	3, // 3: ci.v1.Spec.git:type_name -> ci.v1.Checkout
-	4, // 4: ci.v1.Spec.results:type_name -> ci.v1.ResultSpec
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	1,  // 0: ci.v1.Spec.environment:type_name -> ci.v1.Environment
+	14, // 1: ci.v1.Spec.timeout:type_name -> google.protobuf.Duration
+	9,  // 2: ci.v1.Spec.resources:type_name -> ci.v1.Resources
+	10, // 3: ci.v1.Spec.git:type_name -> ci.v1.Checkout
+	11, // 4: ci.v1.Spec.results:type_name -> ci.v1.ResultSpec
+	3,  // 5: ci.v1.Spec.services:type_name -> ci.v1.Service
+	2,  // 6: ci.v1.Environment.build:type_name -> ci.v1.Build
+	12, // 7: ci.v1.Build.args:type_name -> ci.v1.Build.ArgsEntry
+	2,  // 8: ci.v1.Service.build:type_name -> ci.v1.Build
+	13, // 9: ci.v1.Service.env:type_name -> ci.v1.Service.EnvEntry
+	4,  // 10: ci.v1.Service.healthcheck:type_name -> ci.v1.Healthcheck
+	5,  // 11: ci.v1.Service.depends_on:type_name -> ci.v1.Dependency
+	6,  // 12: ci.v1.Service.mounts:type_name -> ci.v1.Mount
+	7,  // 13: ci.v1.Service.tmpfs:type_name -> ci.v1.Tmpfs
+	8,  // 14: ci.v1.Service.ulimits:type_name -> ci.v1.Ulimit
+	14, // 15: ci.v1.Service.stop_grace:type_name -> google.protobuf.Duration
+	9,  // 16: ci.v1.Service.resources:type_name -> ci.v1.Resources
+	14, // 17: ci.v1.Healthcheck.interval:type_name -> google.protobuf.Duration
+	14, // 18: ci.v1.Healthcheck.timeout:type_name -> google.protobuf.Duration
+	14, // 19: ci.v1.Healthcheck.start_period:type_name -> google.protobuf.Duration
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_ci_v1_spec_proto_init() }
@@ -476,7 +1242,7 @@ func file_ci_v1_spec_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ci_v1_spec_proto_rawDesc), len(file_ci_v1_spec_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
