@@ -74,7 +74,7 @@ func setup(env *testscript.Env, bin rig.Binaries) error {
 	env.Vars = append(env.Vars, append(rig.GitEnv(),
 		"HOME="+home, "XDG_CONFIG_HOME="+home, "NO_COLOR=1",
 		"PATH="+string(bin)+string(os.PathListSeparator)+env.Getenv("PATH"),
-		"RECORDER="+s.recorder.URL, "GIT_HOST="+s.git.Host, "GIT_URL=http://"+s.git.Host,
+		"RECORDER="+s.recorder.URL, "CID_AGENT_REACH="+s.recorder.Port, "CI_AGENT_REACH="+s.recorder.Port, "GIT_HOST="+s.git.Host, "GIT_URL=http://"+s.git.Host,
 		"DOCKER_HOST="+os.Getenv("DOCKER_HOST"),
 	)...)
 	if err := os.MkdirAll(home, 0o700); err != nil {

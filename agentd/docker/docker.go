@@ -34,7 +34,13 @@ type Config struct {
 	Executable string
 	// Subnet is the range from which the network of the agent's runs is taken; "" means DefaultSubnet.
 	Subnet string
-	Log    *slog.Logger
+	// Reach are TCP ports of the engine's machine that jobs may connect to. All
+	// else of that machine is closed to them.
+	Reach []uint16
+	// OpenHost leaves the engine's machine open to jobs: for engines whose
+	// kernel has no nftables.
+	OpenHost bool
+	Log      *slog.Logger
 }
 
 // DefaultSubnet is seldom used elsewhere, and not among Docker's own.
@@ -62,6 +68,7 @@ type shared struct {
 	network string
 	cores   int // the engine refuses to give a container more
 	pool    *pool
+	walled  bool // the wall is up
 }
 
 var _ runner.Driver = (*Driver)(nil)

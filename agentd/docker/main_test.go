@@ -241,8 +241,26 @@ func prepare(t *testing.T, d *Driver, o runner.Order, console io.Writer) *box {
 // play prepares and runs o.
 func play(t *testing.T, o runner.Order) (runner.Exit, string, *box) {
 	t.Helper()
+	return playOn(t, common, o)
+}
+
+// opened is a driver of its own, which is closed at the test's end.
+func opened(t *testing.T, cfg Config) *Driver {
+	t.Helper()
+	d, err := New(cfg)
+	require.NoError(t, err)
+	require.NoError(t, d.Open(t.Context()))
+	t.Cleanup(func() {
+		require.NoError(t, d.Close(context.Background()))
+		require.Empty(t, objects(t, d))
+	})
+	return d
+}
+
+func playOn(t *testing.T, d *Driver, o runner.Order) (runner.Exit, string, *box) {
+	t.Helper()
 	var console output
-	b := prepare(t, common, o, &console)
+	b := prepare(t, d, o, &console)
 	began := 0
 	exit, err := b.Run(t.Context(), func() { began++ }, &console)
 	require.NoError(t, err, console.String())

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"net/netip"
 	"strings"
 
@@ -12,6 +13,9 @@ import (
 
 	"ci/pkg/ci"
 )
+
+// bridgeOption names the bridge that the engine makes.
+const bridgeOption = "com.docker.network.bridge.name"
 
 // mtuOption is how a bridge gets the machine's packet size.
 const mtuOption = "com.docker.network.driver.mtu"
@@ -51,6 +55,8 @@ func (d *Driver) makeNetwork(ctx context.Context, s *shared) error {
 func (d *Driver) createNetwork(ctx context.Context, name string, subnet netip.Prefix, options map[string]string) error {
 	ctx, cancel := making(ctx)
 	defer cancel()
+	options = maps.Clone(options)
+	options[bridgeOption] = d.bridgeName() // by which the wall knows it
 	_, err := d.api.NetworkCreate(ctx, name, network.CreateOptions{
 		Driver:  "bridge",
 		IPAM:    &network.IPAM{Config: []network.IPAMConfig{{Subnet: subnet.String()}}},

@@ -3,8 +3,10 @@ package docker
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/docker/docker/api/types/network"
+	"golang.org/x/sync/errgroup"
 )
 
 // Open makes what all runs share: the toolbox's image and volume, the network
@@ -51,7 +53,24 @@ func (d *Driver) build(ctx context.Context, s *shared) (err error) {
 		return err
 	}
 	s.pool = newPool(d, s)
-	return s.pool.warm(ctx)
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.pool.warm(gctx) })
+	g.Go(func() error { return d.enclose(gctx, s) })
+	return g.Wait()
+}
+
+// enclose raises the wall, unless the administrator wants none.
+func (d *Driver) enclose(ctx context.Context, s *shared) error {
+	if d.cfg.OpenHost {
+		d.log.Warn("jobs can reach the engine's machine and its link-local network: the wall is switched off", "agent", d.cfg.Agent)
+		return nil
+	}
+	err := d.raiseWall(ctx, s)
+	if err != nil {
+		return fmt.Errorf("%w; the engine's kernel needs nftables, and its containers CAP_NET_ADMIN; if neither is to be had, start the agent with its setting open-host and keep untrusted jobs away", err)
+	}
+	s.walled = true
+	return nil
 }
 
 // intact says whether everything that Open made is still there. An error says
@@ -108,6 +127,9 @@ func (d *Driver) destroy(ctx context.Context, s *shared) error {
 	var errs []error
 	if s.pool != nil {
 		errs = append(errs, s.pool.close(ctx))
+	}
+	if s.walled {
+		errs = append(errs, d.lowerWall(ctx, s))
 	}
 	if s.network != "" {
 		errs = append(errs, d.removeNetwork(ctx, s.network))

@@ -10,6 +10,7 @@ import (
 	"ci/agentd/toolbox/checkout"
 	"ci/agentd/toolbox/pid1"
 	"ci/agentd/toolbox/shell"
+	"ci/agentd/toolbox/wall"
 )
 
 // Main carries out the verb in args (as os.Args) when it is one of the
@@ -20,6 +21,7 @@ import (
 //	checkout  fetches one commit, in a container of its own
 //	sh        a shell, for images that have none
 //	pause     holds a network open
+//	wall      keeps jobs away from the machine that they run on
 //
 // "sh" is recognised as the program's own name too, for scripts whose first
 // line names it through a link.
@@ -37,6 +39,8 @@ func Main(args []string) (code int, ran bool) {
 		return inside("checkout", checkout.Main), true
 	case "pause":
 		return inside("pause", pause), true
+	case "wall":
+		return inside("wall", wall.Main), true
 	case "sh":
 		return shell.Main(args[2:]), true
 	}

@@ -81,19 +81,19 @@ func TestPinned(t *testing.T) {
 		headers                  map[string]string
 	}
 	job := `{"name":"unit-test","git":{"url":"https://git.example/x.git","configPath":"ci/unit-test.yaml","sshKey":""},` +
-		`"parameters":[{"name":"LEVEL","default":"1","required":false,"description":"how hard"}],"version":VERSION,"createdAt":"T","updatedAt":"T"}`
+		`"parameters":[{"name":"LEVEL","default":"1","required":false,"description":"how hard"}],"version":VERSION,"createdAt":"T","updatedAt":"T","triggers":[]}`
 	run := `{"id":1,"job":"unit-test","jobVersion":2,"status":"in_progress","phase":"queued","outcome":"","reason":"","scriptStarted":false,` +
 		`"commitSha":"` + sha + `","branchName":"","parameters":{"LEVEL":"2"},"priority":"normal","triggeredBy":"admin",` +
 		`"git":{"url":"https://git.example/x.git","configPath":"ci/unit-test.yaml","sshKey":""},"class":"small","agent":"",ABORT` +
-		`"times":{"triggered":"T","queued":"T"},"console":{"bytes":0,"sha256":"","truncated":false}}`
+		`"times":{"triggered":"T","queued":"T"},"console":{"bytes":0,"sha256":"","truncated":false},"steps":[],"images":[]}`
 	done := `{"id":1,"job":"unit-test","jobVersion":2,"status":"done","phase":"collecting","outcome":"succeeded","reason":"The script exited 0.","exitCode":0,"scriptStarted":true,` +
 		`"commitSha":"` + sha + `","branchName":"","parameters":{"LEVEL":"2"},"priority":"normal","triggeredBy":"admin",` +
 		`"git":{"url":"https://git.example/x.git","configPath":"ci/unit-test.yaml","sshKey":""},"class":"small","agent":"","abortRequestedAt":"T",` +
-		`"times":{"triggered":"T","queued":"T","done":"T"},"console":{"bytes":6,"sha256":"b7e90a4136d2f3be2d5e6f7f1fa6f2f7c4b9b5c6","truncated":false}}`
+		`"times":{"triggered":"T","queued":"T","done":"T"},"console":{"bytes":6,"sha256":"b7e90a4136d2f3be2d5e6f7f1fa6f2f7c4b9b5c6","truncated":false},"steps":[],"images":[]}`
 	steps := []step{
 		{"create", "PUT", "/jobs/unit-test", gitJob, 201, strings.Replace(job, "VERSION", "1", 1), map[string]string{"Location": "/jobs/unit-test"}},
 		{"replace", "PUT", "/jobs/unit-test", gitJob, 200, strings.Replace(job, "VERSION", "2", 1), nil},
-		{"freestyle", "PUT", "/jobs/hello", helloJob, 201, `{"name":"hello","freestyle":{"resources":{"cpus":0.5},"script":"echo hello","timeout":"30m"},"parameters":[],"version":1,"createdAt":"T","updatedAt":"T"}`, nil},
+		{"freestyle", "PUT", "/jobs/hello", helloJob, 201, `{"name":"hello","freestyle":{"resources":{"cpus":0.5},"script":"echo hello","timeout":"30m"},"parameters":[],"version":1,"createdAt":"T","updatedAt":"T","triggers":[]}`, nil},
 		{"trigger", "POST", "/jobs/unit-test/runs", `{"commitSha": "` + sha + `", "parameters": {"LEVEL": "2"}}`, 201, strings.Replace(run, "ABORT", "", 1), map[string]string{"Location": "/jobs/unit-test/runs/1", "Cache-Control": "no-store"}},
 		{"get", "GET", "/jobs/unit-test/runs/1", "", 200, strings.Replace(run, "ABORT", "", 1), map[string]string{"Cache-Control": "no-store", "Content-Type": "application/json"}},
 		{"list", "GET", "/jobs/unit-test/runs", "", 200, `{"runs":[` + strings.Replace(run, "ABORT", "", 1) + `],"nextPageToken":""}`, nil},

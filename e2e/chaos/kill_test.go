@@ -81,7 +81,7 @@ func newKilled(ctx context.Context, t *testing.T) *killed {
 	t.Cleanup(func() { _ = recorder.Close() })
 	dir, err := os.MkdirTemp("", "chaos-kill-") // kept when the test fails
 	require.NoError(t, err)
-	cid, err := rig.NewCid(bin, dir, os.Environ())
+	cid, err := rig.NewCid(bin, dir, os.Environ(), "--agent-reach", recorder.Port)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		if err := cid.End(context.WithoutCancel(ctx)); err != nil {

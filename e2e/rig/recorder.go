@@ -1,10 +1,10 @@
 package rig
 
 import (
-	"fmt"
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -17,7 +17,9 @@ import (
 // script can be held where a test wants it, without any sleep.
 type Recorder struct {
 	// URL is what containers reach it by.
-	URL    string
+	URL string
+	// Port is its part that agents have to leave open to jobs.
+	Port   string
 	server *http.Server
 	done   chan struct{}
 
@@ -37,7 +39,8 @@ func NewRecorder() (*Recorder, error) {
 		return nil, err
 	}
 	r := &Recorder{done: make(chan struct{}), gates: map[string]chan struct{}{}}
-	r.URL = fmt.Sprintf("http://%s:%d", ip, l.Addr().(*net.TCPAddr).Port)
+	r.Port = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	r.URL = "http://" + net.JoinHostPort(ip, r.Port)
 	r.server = &http.Server{Handler: http.HandlerFunc(r.record)}
 	go func() {
 		defer close(r.done)

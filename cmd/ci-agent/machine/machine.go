@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,6 +44,8 @@ type Options struct {
 	docker       string
 	toolboxImage string
 	subnet       string
+	reach        []uint
+	openHost     bool
 }
 
 // Flags defines the agent's settings; cid puts "agent-" before each name.
@@ -56,6 +59,20 @@ func (o *Options) Flags(fs *pflag.FlagSet, prefix string, maxLoad float64) {
 	fs.StringVar(&o.docker, prefix+"docker", "", "Docker engine, unix:///path or tcp://host:port (default: $DOCKER_HOST, else the local one)")
 	fs.StringVar(&o.toolboxImage, prefix+"toolbox-image", "", "published image with git and a shell, instead of one put together from this machine")
 	fs.StringVar(&o.subnet, prefix+"subnet", "", "private address range that runs' networks are cut from, for example 10.231.0.0/16")
+	fs.UintSliceVar(&o.reach, prefix+"reach", nil, "TCP ports of the engine's machine that jobs may connect to; all else of it is closed to them")
+	fs.BoolVar(&o.openHost, prefix+"open-host", false, "leave the engine's machine open to jobs, for a kernel without nftables")
+}
+
+// ports are the settings' ports as the driver wants them.
+func ports(list []uint) ([]uint16, error) {
+	out := make([]uint16, len(list))
+	for i, p := range list {
+		if p == 0 || p > math.MaxUint16 {
+			return nil, ci.Errorf(ci.CodeInvalid, "reach names port %d; a port is a number from 1 to 65535", p)
+		}
+		out[i] = uint16(p)
+	}
+	return out, nil
 }
 
 // Parts is what an agent is joined to.
@@ -88,7 +105,13 @@ func New(o Options, p Parts) (Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	driver, err := docker.New(docker.Config{Agent: id, Host: o.docker, ToolboxImage: o.toolboxImage, Subnet: o.subnet, Log: p.Log})
+	reach, err := ports(o.reach)
+	if err != nil {
+		return nil, err
+	}
+	driver, err := docker.New(docker.Config{
+		Agent: id, Host: o.docker, ToolboxImage: o.toolboxImage, Subnet: o.subnet, Reach: reach, OpenHost: o.openHost, Log: p.Log,
+	})
 	if err != nil {
 		return nil, err
 	}
