@@ -53,6 +53,8 @@ func (b *box) run(started func(), console io.Writer) (runner.Exit, error) {
 	if err != nil {
 		return runner.Exit{}, b.lost("the container went away before the script began", err)
 	}
+	stop := serveRelays(b.session, b.order.Relays, b.log)
+	defer stop()
 	printed := make(chan error, 1)
 	go func() { printed <- b.print(console) }()
 	exit, err := b.follow(started)
@@ -81,6 +83,7 @@ func (b *box) workOrder() *pipe.Order {
 		Own:     b.workspace != "",
 		Shell:   e.Shell,
 		Files:   b.sandbox.files,
+		Listen:  listens(b.order.Relays),
 	}
 }
 

@@ -3,7 +3,6 @@ package pid1
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,22 +17,12 @@ import (
 // collectAll answers the agent's wishes for results, one after the other,
 // until it closes the connection. Nothing runs in the container any more, so
 // what is looked at does not change.
-func (s *server) collectAll() error {
+func (s *server) collectAll() {
 	root, gone := openWorkdir(s.workdir)
 	if gone == "" {
 		defer root.Close()
 	}
-	for {
-		stream, kind, err := s.accept()
-		if err == io.EOF || s.session.IsClosed() {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if kind != pipe.Collect {
-			return fmt.Errorf("a %q stream came where %q was due", kind, pipe.Collect)
-		}
+	for stream := range s.collects {
 		if err := collect(stream, root, gone); err != nil && !s.session.IsClosed() {
 			// The agent has given this one up; it may want the next.
 			fmt.Fprintf(os.Stderr, "init: a result was cut off: %v\n", err)

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ci/agentd/toolbox/pipe"
+	"ci/agentd/toolbox/relay"
 )
 
 // Main serves one agent on standard input and output and returns when the
@@ -29,9 +30,11 @@ func Main() int {
 		fmt.Fprintf(os.Stderr, "init can't talk over its standard streams: %v\n", err)
 		return 1
 	}
-	s := &server{session: session, family: family}
+	s := &server{session: session, family: family, collects: make(chan *yamux.Stream)}
 	err = s.serve()
 	family.killAll()
+	defer s.relays.Wait()
+	defer session.Close()
 	if err != nil && !session.IsClosed() {
 		fmt.Fprintf(os.Stderr, "init gave up: %v\n", err)
 		return 1
@@ -70,6 +73,9 @@ type server struct {
 	// workdir is where the script began, without links.
 	workdir string
 	files   []pipe.File
+	relays  *relay.Server
+	// collects are the agent's wishes for results, closed when no more can come.
+	collects chan *yamux.Stream
 }
 
 // serve answers until the agent closes the connection.
@@ -88,18 +94,48 @@ func (s *server) serve() error {
 		return fmt.Errorf("the first command is no work order")
 	}
 	script, err := s.begin(first.Order)
+	defer s.relays.Close()
 	if err != nil {
 		return s.fail(err)
 	}
 	obeyed := make(chan error, 1)
 	go func() { obeyed <- s.obey(script) }()
+	dispatched := make(chan error, 1)
+	go func() { dispatched <- s.dispatch() }()
 	if err := s.report(script); err != nil {
 		return err
 	}
-	if err := s.collectAll(); err != nil {
+	s.collectAll()
+	if err := <-dispatched; err != nil {
 		return err
 	}
 	return <-obeyed
+}
+
+// dispatch hands the streams that the agent opens to whom they are for, until
+// it closes the connection.
+func (s *server) dispatch() error {
+	defer close(s.collects)
+	for {
+		stream, o, err := s.accept()
+		if err == io.EOF || s.session.IsClosed() {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch o.Kind {
+		case pipe.Relay:
+			s.relays.Take(o.Listen, stream)
+		case pipe.Collect:
+			select {
+			case s.collects <- stream:
+			case <-s.session.CloseChan():
+			}
+		default:
+			return fmt.Errorf("a %q stream came where none was due", o.Kind)
+		}
+	}
 }
 
 // open takes the two streams that the agent opens first.
@@ -108,28 +144,25 @@ func (s *server) open() error {
 		kind   pipe.Kind
 		stream **yamux.Stream
 	}{{pipe.Control, &s.control}, {pipe.Console, &s.console}} {
-		stream, kind, err := s.accept()
+		stream, o, err := s.accept()
 		if err != nil {
 			return err
 		}
-		if kind != want.kind {
-			return fmt.Errorf("a %q stream came where %q was due", kind, want.kind)
+		if o.Kind != want.kind {
+			return fmt.Errorf("a %q stream came where %q was due", o.Kind, want.kind)
 		}
 		*want.stream = stream
 	}
 	return nil
 }
 
-func (s *server) accept() (*yamux.Stream, pipe.Kind, error) {
+func (s *server) accept() (*yamux.Stream, pipe.Opening, error) {
+	var o pipe.Opening
 	stream, err := s.session.AcceptStream()
 	if err != nil {
-		return nil, "", err
+		return nil, o, err
 	}
-	var o pipe.Opening
-	if err := pipe.ReadFrame(stream, &o, pipe.MaxUp); err != nil {
-		return nil, "", err
-	}
-	return stream, o.Kind, nil
+	return stream, o, pipe.ReadFrame(stream, &o, pipe.MaxUp)
 }
 
 func (s *server) send(e pipe.Event) error { return pipe.WriteFrame(s.control, e, pipe.MaxUp) }
@@ -175,6 +208,7 @@ func (s *server) report(script *script) error {
 		script.cutOutput()
 		fmt.Fprintln(os.Stderr, "init: a process did not end although it was killed")
 	}
+	s.relays.Close()
 	if err := <-pumped; err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ci/agentd/toolbox/pipe"
+	"ci/agentd/toolbox/relay"
 )
 
 // scriptFile is where the script is while it runs: not in the working
@@ -39,6 +40,9 @@ func (s *server) begin(o *pipe.Order) (*script, error) {
 		return nil, err
 	}
 	if s.workdir, err = filepath.EvalSymlinks(o.Workdir); err != nil {
+		return nil, err
+	}
+	if s.relays, err = relay.Listen(o.Listen, int(who.uid), int(who.gid)); err != nil {
 		return nil, err
 	}
 	s.files = o.Files

@@ -16,7 +16,7 @@ import (
 )
 
 // Version is what both sides must agree on. It changes with any word here.
-const Version = 1
+const Version = 2
 
 // Window is how many bytes of one stream may be under way.
 const Window = 1 << 20

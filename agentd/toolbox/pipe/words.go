@@ -4,17 +4,37 @@ package pipe
 type Kind string
 
 // The kinds of streams. There is one Control and one Console stream, in that
-// order, and any number of Collect streams after the script's end.
+// order, any number of Relay streams until the script's end, and any number of
+// Collect streams after it.
 const (
 	Control Kind = "control" // Commands down, Events up
 	Console Kind = "console" // up: the script's output, as it wrote it, then EOF
 	Collect Kind = "collect" // one Collection down; a Packing up, the bytes in pieces, a Packed
+	Relay   Kind = "relay"   // idle until a Call comes up; then the bytes of one connection
 )
 
 // Opening is the first frame of every stream.
 type Opening struct {
 	Kind Kind `json:"kind"`
+	// Listen is, of a Relay stream, which of the listed addresses it is for.
+	Listen int `json:"listen,omitempty"`
 }
+
+// Listen is an address inside the container whose connections the agent
+// serves. The agent keeps one idle Relay stream open for each; a connection
+// takes it, and the agent opens the next. So a container opens no streams, and
+// how many connections there are is the agent's to say.
+type Listen struct {
+	Network string `json:"network"` // unix or tcp
+	Address string `json:"address"` // a path, or an address of the loopback
+}
+
+// Call is what the container's side writes on an idle Relay stream when
+// somebody has connected.
+type Call struct{}
+
+// MaxCall limits the frame of a Call.
+const MaxCall = 1 << 10
 
 // Command is one message down the control stream. Exactly one field is set.
 type Command struct {
@@ -38,6 +58,8 @@ type Order struct {
 	// Files are put back to what is said here before the script starts: they
 	// are shared with the runs that used the same network before.
 	Files []File `json:"files,omitempty"`
+	// Listen are addresses that the script may connect to, from its first moment to its end.
+	Listen []Listen `json:"listen,omitempty"`
 }
 
 // File is a file's path and content.
