@@ -25,10 +25,12 @@ import (
 
 // Planner is the planner's eyes; backend/source implements it.
 type Planner interface {
-	// Plan returns the full commit that sha or branch names, and the job file
-	// at it. ci.CodeInvalid is final and its sentence becomes the run's
-	// reason; ci.CodeUnavailable means to try again.
-	Plan(ctx context.Context, git ci.Git, sha, branch string) (commit string, file []byte, err error)
+	// Plan finds the full commit that sha or branch names and the job file at
+	// it, and hands both to parse, which may read further files of the same
+	// commit until it returns; parse's error comes back as it is. access is the
+	// job's key pair, nil when it has none. ci.CodeInvalid is final and its
+	// sentence becomes the run's reason; ci.CodeUnavailable means to try again.
+	Plan(ctx context.Context, git ci.Git, access *ci.SSHAccess, sha, branch string, parse func(commit string, file []byte, read func(path string) ([]byte, error)) error) error
 }
 
 // Config is what an Engine needs. All fields but those with a default are required.

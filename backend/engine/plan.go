@@ -114,11 +114,13 @@ func (e *Engine) keepPlan(ctx context.Context, id int64) {
 
 // tryPlan moves the run to queued.
 func (e *Engine) tryPlan(ctx context.Context, run *ci.Run) error {
-	commit, file, err := e.Planner.Plan(ctx, *run.Git, run.CommitSHA, run.BranchName)
-	if err != nil {
+	var commit string
+	var spec *ci.Spec
+	err := e.Planner.Plan(ctx, *run.Git, nil, run.CommitSHA, run.BranchName, func(sha string, file []byte, _ func(path string) ([]byte, error)) (err error) {
+		commit = sha
+		spec, err = jobfile.Parse(run.Git.ConfigPath, file)
 		return err
-	}
-	spec, err := jobfile.Parse(run.Git.ConfigPath, file)
+	})
 	if err != nil {
 		return err
 	}

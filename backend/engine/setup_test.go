@@ -36,22 +36,48 @@ type planner struct {
 	mu   sync.Mutex
 	file string
 	errs []error // for the next calls
-	asks int
+	// more are further files of the commit, readErrs what the next reads of them fail with.
+	more     map[string]string
+	readErrs []error
+	asks     int
 }
 
-func (p *planner) Plan(_ context.Context, _ ci.Git, sha, _ string) (string, []byte, error) {
+func (p *planner) Plan(_ context.Context, _ ci.Git, _ *ci.SSHAccess, sha, _ string, parse func(string, []byte, func(string) ([]byte, error)) error) error {
+	file, err := p.next()
+	if err != nil {
+		return err
+	}
+	if sha == "" {
+		sha = commit
+	}
+	return parse(sha, []byte(file), p.read)
+}
+
+func (p *planner) next() (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.asks++
 	if len(p.errs) > 0 {
 		err := p.errs[0]
 		p.errs = p.errs[1:]
-		return "", nil, err
+		return "", err
 	}
-	if sha == "" {
-		sha = commit
+	return p.file, nil
+}
+
+// read answers for the further files of the commit.
+func (p *planner) read(path string) ([]byte, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.readErrs) > 0 {
+		err := p.readErrs[0]
+		p.readErrs = p.readErrs[1:]
+		return nil, err
 	}
-	return sha, []byte(p.file), nil
+	if file, ok := p.more[path]; ok {
+		return []byte(file), nil
+	}
+	return nil, ci.Errorf(ci.CodeInvalid, "file %s does not exist", path)
 }
 
 func setup(t *testing.T, change ...func(*engine.Config)) *world {

@@ -80,7 +80,7 @@ func TestPlan(t *testing.T) {
 				if c.path == "" {
 					c.path = "ci/test.yaml"
 				}
-				commit, file, err := s.Plan(t.Context(), job(at.url, c.path), c.sha, c.branch)
+				commit, file, err := plan(t.Context(), s, job(at.url, c.path), c.sha, c.branch)
 				if c.err != "" {
 					require.ErrorContains(t, err, strings.ReplaceAll(c.err, "URL", at.url))
 					require.Equal(t, ci.CodeInvalid, ci.CodeOf(err))
@@ -103,7 +103,7 @@ func TestPlanCosts(t *testing.T) {
 		w := r.serve(nil)
 		s := planner(t, nil, w.host())
 		begin := time.Now()
-		_, file, err := s.Plan(t.Context(), job(w.url(), "ci/test.yaml"), "", "main")
+		_, file, err := plan(t.Context(), s, job(w.url(), "ci/test.yaml"), "", "main")
 		require.NoError(t, err)
 		require.Equal(t, jobFile, string(file))
 		t.Logf("filter %s: %d requests, %d bytes, %s", filter, w.requests.Load(), w.bytes.Load(), time.Since(begin))
@@ -125,7 +125,7 @@ func TestSHA256Repository(t *testing.T) {
 	w := r.serve(nil)
 	s := planner(t, nil, w.host())
 	for _, sha := range []string{"", tip} {
-		commit, file, err := s.Plan(t.Context(), job(w.URL+"/sha256.git", "ci/test.yaml"), sha, "")
+		commit, file, err := plan(t.Context(), s, job(w.URL+"/sha256.git", "ci/test.yaml"), sha, "")
 		require.NoError(t, err)
 		require.Equal(t, tip, commit)
 		require.Equal(t, jobFile, string(file))
@@ -166,7 +166,7 @@ func TestServersInTrouble(t *testing.T) {
 					cfg.Timeout = time.Second
 				}
 			}, w.host())
-			_, _, err := s.Plan(t.Context(), job(w.url(), "ci/test.yaml"), "", "main")
+			_, _, err := plan(t.Context(), s, job(w.url(), "ci/test.yaml"), "", "main")
 			require.Equal(t, c.code, ci.CodeOf(err), "%v", err)
 			require.ErrorContains(t, err, strings.ReplaceAll(c.err, "URL", w.url()))
 		})
@@ -184,7 +184,7 @@ func TestUnreachable(t *testing.T) {
 			}
 		}
 		s := planner(t, nil, "127.0.0.1")
-		_, _, err := s.Plan(t.Context(), job(fmt.Sprintf(url, port), "x"), "", "main")
+		_, _, err := plan(t.Context(), s, job(fmt.Sprintf(url, port), "x"), "", "main")
 		require.Equal(t, ci.CodeUnavailable, ci.CodeOf(err), "%v", err)
 		require.ErrorContains(t, err, "can't be reached")
 	}

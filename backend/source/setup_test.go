@@ -2,6 +2,7 @@ package source_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"fmt"
 	"io"
@@ -181,4 +182,13 @@ func daemon(t *testing.T, port int, program string, args ...string) {
 		}
 		return err == nil
 	}, 10*time.Second, 10*time.Millisecond)
+}
+
+// plan returns the commit and the job file that s finds.
+func plan(ctx context.Context, s *source.Source, git ci.Git, sha, branch string) (commit string, file []byte, err error) {
+	err = s.Plan(ctx, git, nil, sha, branch, func(c string, f []byte, _ source.Read) error {
+		commit, file = c, f
+		return nil
+	})
+	return commit, file, err
 }

@@ -1,5 +1,5 @@
 // Package source is the planner's eyes: it finds the commit of a branch and
-// reads exactly one file of exactly one commit, without cloning the rest. It
+// reads a few files of exactly one commit, without cloning the rest. It
 // drives git(1) with nothing of our own environment, and lets it reach only the
 // hosts that the policy allows.
 package source
@@ -95,48 +95,55 @@ func badURL(why string) error {
 	return &ci.Error{Code: ci.CodeInvalid, Message: "the git URL is not allowed", Fields: []ci.Field{{Path: "git.url", Message: why}}}
 }
 
-// Plan returns the commit that a run is of, and its job file. Of sha and branch
-// at most one is given; neither means the repository's default branch.
+// Read gives the engine one more regular file of the commit that is being
+// planned, by its path in the repository. CodeInvalid says that the file is not
+// there or not fit, CodeUnavailable that the repository could not be asked.
+type Read = func(path string) ([]byte, error)
+
+// Plan finds the commit that a run is of and its job file, and hands both to
+// parse, which may read further files of the same commit until it returns. Of
+// sha and branch at most one is given; neither means the repository's default
+// branch. access is the key that the repository accepts; nil for none.
 //
 // CodeInvalid is final, and its message is fit to be the run's reason.
 // CodeUnavailable means that the repository could not be asked; try later. The
-// end of ctx comes back as its own error.
-func (s *Source) Plan(ctx context.Context, git ci.Git, sha, branch string) (commit string, file []byte, err error) {
+// end of ctx comes back as its own error, and parse's error as it is.
+func (s *Source) Plan(ctx context.Context, git ci.Git, access *ci.SSHAccess, sha, branch string, parse func(commit string, file []byte, read Read) error) error {
 	r, why := parseURL(git.URL)
 	switch {
 	case why != "":
 	case sha != "" && !ci.ValidCommit(sha):
-		return "", nil, ci.Errorf(ci.CodeInvalid, "%q is not a full commit id", sha)
+		return ci.Errorf(ci.CodeInvalid, "%q is not a full commit id", sha)
 	case branch != "" && !ci.ValidBranch(branch):
-		return "", nil, ci.Errorf(ci.CodeInvalid, "%q is not a valid branch name", branch)
+		return ci.Errorf(ci.CodeInvalid, "%q is not a valid branch name", branch)
 	default:
 		why = s.refuses(r)
 	}
 	if why != "" {
-		return "", nil, badURL(why)
+		return badURL(why)
 	}
 	limited, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
 	addrs, err := s.resolve(limited, r)
 	if err != nil {
-		return "", nil, err
+		return err
 	}
 	dir, err := os.MkdirTemp(s.cfg.Dir, "ci-plan-*")
 	if err != nil {
-		return "", nil, ci.Errorf(ci.CodeUnavailable, "there is no room to read the job file: %w", err)
+		return ci.Errorf(ci.CodeUnavailable, "there is no room to read the job file: %w", err)
 	}
 	defer func() {
 		if err := os.RemoveAll(dir); err != nil {
 			s.log.Warn("a temporary repository could not be removed", "repo", git.URL, "err", err)
 		}
 	}()
-	t := &tree{source: s, remote: r, addrs: addrs, dir: dir, sha: sha, branch: branch, path: git.ConfigPath}
-	commit, file, err = t.read(limited)
+	t := &tree{source: s, remote: r, access: access, addrs: addrs, dir: dir, sha: sha, branch: branch}
+	err = t.plan(limited, git.ConfigPath, parse)
 	switch {
 	case ctx.Err() != nil:
-		return "", nil, ctx.Err()
+		return ctx.Err()
 	case err != nil && errors.Is(limited.Err(), context.DeadlineExceeded):
-		return "", nil, ci.Errorf(ci.CodeUnavailable, "%s did not answer in full within %s", git.URL, s.cfg.Timeout)
+		return ci.Errorf(ci.CodeUnavailable, "%s did not answer in full within %s", git.URL, s.cfg.Timeout)
 	}
-	return commit, file, err
+	return err
 }

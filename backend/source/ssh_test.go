@@ -70,7 +70,7 @@ func TestSSH(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := planner(t, func(cfg *source.Config) { cfg.KnownHosts, cfg.Identity = c.hosts, c.key }, "127.0.0.1")
-			commit, file, err := s.Plan(t.Context(), job(c.url, "ci/test.yaml"), "", c.branch)
+			commit, file, err := plan(t.Context(), s, job(c.url, "ci/test.yaml"), "", c.branch)
 			if c.err != "" {
 				require.ErrorContains(t, err, c.err)
 				require.Equal(t, ci.CodeInvalid, ci.CodeOf(err))

@@ -15,37 +15,59 @@ import (
 // target is the ref under which a fetched commit is found.
 const target = "refs/ci/commit"
 
-// tree is one look into a repository: one commit, one file.
+// maxFiles is how many files of one commit are read; each may be a
+// conversation with the server.
+const maxFiles = 64
+
+// tree is one look into a repository: one commit, a few of its files.
 type tree struct {
 	source *Source
 	remote remote
+	access *ci.SSHAccess // nil: none
 	addrs  []netip.Addr
 	dir    string
 	sha    string
 	branch string
-	path   string
 	// whole fetches all files of the commit, for servers that can't give a single one.
 	whole bool
 }
 
-// read fetches the commit and its trees, and then the one file that is wanted.
-// That are two conversations with the server: its filter can leave all files
-// out, but no protocol lets one ask for a file by its path.
-func (t *tree) read(ctx context.Context) (commit string, file []byte, err error) {
-	commit, err = t.fetch(ctx)
+// plan fetches the commit, reads the file at path and hands both to parse.
+func (t *tree) plan(ctx context.Context, path string, parse func(commit string, file []byte, read Read) error) error {
+	commit, err := t.fetch(ctx)
 	if err != nil {
-		return "", nil, err
+		return err
 	}
-	file, err = t.file(ctx, commit)
+	file, err := t.read(ctx, commit, path, "a job file")
+	if err != nil {
+		return err
+	}
+	left := maxFiles - 1
+	return parse(commit, file, func(path string) ([]byte, error) {
+		if why := ci.CheckRepoPath(path); why != "" {
+			return nil, ci.Errorf(ci.CodeInvalid, "%q %s", path, why)
+		}
+		if left--; left < 0 {
+			return nil, ci.Errorf(ci.CodeInvalid, "a run's description may take %d files; %s is one more", maxFiles, path)
+		}
+		return t.read(ctx, commit, path, "a file that it is described with")
+	})
+}
+
+// read fetches one file of the commit, whose trees are here. That is a
+// conversation of its own: the server's filter can leave all files out, but no
+// protocol lets one ask for a file by its path. what is what errors call the file.
+func (t *tree) read(ctx context.Context, commit, path, what string) ([]byte, error) {
+	file, err := t.file(ctx, commit, path, what)
 	if says(err, "from promisor remote") && says(err, "unadvertised object", "not our ref") {
 		// The server filters, but does not give single files (an old protocol, mostly).
 		t.sha, t.whole = commit, true
-		if commit, err = t.fetch(ctx); err != nil {
-			return "", nil, err
+		if _, err = t.fetch(ctx); err != nil {
+			return nil, err
 		}
-		file, err = t.file(ctx, commit)
+		file, err = t.file(ctx, commit, path, what)
 	}
-	return commit, file, t.explain(err)
+	return file, t.explain(err)
 }
 
 // fetch brings the commit and its trees, and returns its id. Where a server
@@ -142,9 +164,9 @@ func (t *tree) fetched() (string, error) {
 	return commit, nil
 }
 
-// file reads the wanted file of a commit that is here.
-func (t *tree) file(ctx context.Context, commit string) ([]byte, error) {
-	out, _, err := t.git(ctx, 64<<10, "ls-tree", "-z", "--full-tree", commit, "--", t.path)
+// file reads a file of a commit that is here.
+func (t *tree) file(ctx context.Context, commit, path, what string) ([]byte, error) {
+	out, _, err := t.git(ctx, 64<<10, "ls-tree", "-z", "--full-tree", commit, "--", path)
 	if err != nil {
 		if says(err, "not a tree object") {
 			return nil, ci.Errorf(ci.CodeInvalid, "%s is not a commit in %s", commit, t.remote.raw)
@@ -154,18 +176,18 @@ func (t *tree) file(ctx context.Context, commit string) ([]byte, error) {
 	for entry := range strings.SplitSeq(string(out), "\x00") {
 		meta, name, _ := strings.Cut(entry, "\t")
 		fields := strings.Fields(meta)
-		if name != t.path || len(fields) != 3 {
+		if name != path || len(fields) != 3 {
 			continue
 		}
 		if why := unfit(fields[0]); why != "" {
-			return nil, ci.Errorf(ci.CodeInvalid, "%s at commit %s of %s is %s; a job file must be a regular file", t.path, commit, t.remote.raw, why)
+			return nil, ci.Errorf(ci.CodeInvalid, "%s at commit %s of %s is %s; %s must be a regular file", path, commit, t.remote.raw, why, what)
 		}
-		return t.blob(ctx, commit, fields[2])
+		return t.blob(ctx, commit, path, fields[2])
 	}
-	return nil, ci.Errorf(ci.CodeInvalid, "file %s does not exist at commit %s of %s", t.path, commit, t.remote.raw)
+	return nil, ci.Errorf(ci.CodeInvalid, "file %s does not exist at commit %s of %s", path, commit, t.remote.raw)
 }
 
-// unfit says why an entry of a tree with this mode can't be a job file.
+// unfit says why an entry of a tree with this mode can't be read as a file.
 func unfit(mode string) string {
 	switch mode {
 	case "100644", "100755", "100664":
@@ -181,13 +203,13 @@ func unfit(mode string) string {
 }
 
 // blob reads a file; git fetches it when it is not here.
-func (t *tree) blob(ctx context.Context, commit, id string) ([]byte, error) {
+func (t *tree) blob(ctx context.Context, commit, path, id string) ([]byte, error) {
 	data, over, err := t.git(ctx, MaxFile, "cat-file", "blob", id)
 	if err != nil {
 		return nil, err
 	}
 	if over {
-		return nil, ci.Errorf(ci.CodeInvalid, "file %s at commit %s of %s is larger than %s; job files must be smaller", t.path, commit, t.remote.raw, ci.Bytes(MaxFile))
+		return nil, ci.Errorf(ci.CodeInvalid, "file %s at commit %s of %s is larger than %s; job files must be smaller", path, commit, t.remote.raw, ci.Bytes(MaxFile))
 	}
 	return data, nil
 }

@@ -135,7 +135,7 @@ func TestCheckURL(t *testing.T) {
 		require.ErrorAs(t, err, &e)
 		require.Equal(t, ci.CodeInvalid, e.Code)
 		require.Equal(t, "git.url", e.Fields[0].Path)
-		_, _, planned := s.Plan(t.Context(), job(url, "x"), "", "main")
+		_, _, planned := plan(t.Context(), s, job(url, "x"), "", "main")
 		require.Equal(t, err, planned, "Plan refuses it too")
 	}
 }
@@ -168,7 +168,7 @@ func TestResolve(t *testing.T) {
 				}
 			})
 			for _, url := range []string{"https://evil.test/a.git", "git@evil.test:a.git"} {
-				_, _, err := s.Plan(t.Context(), job(url, "x"), "", "main")
+				_, _, err := plan(t.Context(), s, job(url, "x"), "", "main")
 				require.Equal(t, c.code, ci.CodeOf(err))
 				require.ErrorContains(t, err, c.want)
 			}
@@ -199,7 +199,7 @@ func TestNaughtyStrings(t *testing.T) {
 	s := planner(t, nil)
 	for _, n := range naughty {
 		require.Equal(t, ci.CodeInvalid, ci.CodeOf(s.CheckURL(n)), n)
-		_, _, err := s.Plan(t.Context(), job("https://github.com/a.git", "x"), n+"x", "")
+		_, _, err := plan(t.Context(), s, job("https://github.com/a.git", "x"), n+"x", "")
 		require.Equal(t, ci.CodeInvalid, ci.CodeOf(err), n)
 	}
 
@@ -212,7 +212,7 @@ func TestNaughtyStrings(t *testing.T) {
 			continue // each costs a git
 		}
 		tried++
-		_, _, err := local.Plan(t.Context(), job(w.url(), "x"), "", n)
+		_, _, err := plan(t.Context(), local, job(w.url(), "x"), "", n)
 		require.Equal(t, ci.CodeInvalid, ci.CodeOf(err), "branch %q: %v", n, err)
 	}
 	t.Logf("%d of %d strings tried as branches", tried, len(naughty))

@@ -112,7 +112,7 @@ func (g *Git) check(f *faults) {
 	checkText(f, "git.url", g.URL, 2<<10)
 	if g.ConfigPath == "" {
 		f.add("git.configPath", "is missing; it names the job file in the repository, for example ci/test.yaml")
-	} else if err := checkRepoPath(g.ConfigPath); err != "" {
+	} else if err := CheckRepoPath(g.ConfigPath); err != "" {
 		f.add("git.configPath", "%q %s", g.ConfigPath, err)
 	}
 	if g.SSHKey != "" {
@@ -120,8 +120,9 @@ func (g *Git) check(f *faults) {
 	}
 }
 
-// checkRepoPath returns what is wrong with a path inside a repository, or "".
-func checkRepoPath(p string) string {
+// CheckRepoPath returns what is wrong with the path of a file inside a
+// repository, to follow its name in a sentence, or "".
+func CheckRepoPath(p string) string {
 	if len(p) > 1024 {
 		return "is longer than 1024 bytes"
 	}
