@@ -7,29 +7,30 @@ import (
 	"sync"
 	"time"
 
+	"github.com/distribution/reference"
 	dockerimage "github.com/docker/docker/api/types/image"
-
-	"ci/pkg/ci"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 )
 
 // image is what of an image matters to a run.
 type image struct {
-	id   string
-	env  []string
-	user string
+	id     string
+	env    []string
+	user   string
+	config dockerspec.DockerOCIImageConfig // everything the image says about itself
+	// digest is the registry's for an image that was pulled, else the id.
+	digest  string
+	digests []reference.Canonical // where the image was pulled from
 }
 
-// imageFor returns the image that ref names, and pulls it where the engine
-// does not have it. Progress goes to console.
-func (d *Driver) imageFor(ctx context.Context, ref string, console io.Writer) (image, error) {
-	im, err := d.inspectImage(ctx, ref)
-	if notFound(err) {
-		if err := d.pull(ctx, ref, console); err != nil {
-			return image{}, err
+// digestFor is what is recorded for an image that was asked for as named.
+func (im *image) digestFor(named reference.Named) string {
+	for _, from := range im.digests {
+		if from.Name() == named.Name() {
+			return from.Digest().String()
 		}
-		im, err = d.inspectImage(ctx, ref)
 	}
-	return im, d.explain(err, fmt.Sprintf("image %s can't be had", ref))
+	return im.id
 }
 
 func (d *Driver) inspectImage(ctx context.Context, ref string) (image, error) {
@@ -39,9 +40,16 @@ func (d *Driver) inspectImage(ctx context.Context, ref string) (image, error) {
 	if err != nil {
 		return image{}, err
 	}
-	im := image{id: got.ID}
+	im := image{id: got.ID, digest: got.ID}
 	if got.Config != nil {
-		im.env, im.user = got.Config.Env, got.Config.User
+		im.config, im.env, im.user = *got.Config, got.Config.Env, got.Config.User
+	}
+	for _, text := range got.RepoDigests {
+		if from, err := reference.ParseNormalizedNamed(text); err == nil {
+			if c, ok := from.(reference.Canonical); ok {
+				im.digests = append(im.digests, c)
+			}
+		}
 	}
 	return im, nil
 }
@@ -60,11 +68,13 @@ type pull struct {
 	waiting map[chan string]bool // guarded by pulls.mu
 }
 
-// pull waits until the engine has ref.
-func (d *Driver) pull(ctx context.Context, ref string, console io.Writer) error {
-	p, lines := d.joinPull(ref)
-	defer d.leavePull(ref, p, lines)
-	fmt.Fprintf(console, "Pulling %s\n", ref)
+// pull waits until the engine has named.
+func (d *Driver) pull(ctx context.Context, named reference.Named, a accounts, console io.Writer) error {
+	name, auth := reference.FamiliarString(named), a.header(named)
+	key := name + " " + auth
+	p, lines := d.joinPull(key, named.String(), auth)
+	defer d.leavePull(key, p, lines)
+	fmt.Fprintf(console, "Pulling %s\n", name)
 	for {
 		select {
 		case line := <-lines:
@@ -73,10 +83,7 @@ func (d *Driver) pull(ctx context.Context, ref string, console io.Writer) error 
 			for len(lines) > 0 {
 				fmt.Fprintln(console, <-lines)
 			}
-			if p.err != nil {
-				return ci.Errorf(ci.CodeInvalid, "image %s can't be pulled: %w; check its name and whether the agent's engine may read it", ref, p.err)
-			}
-			return nil
+			return explainPull(p.err, named, auth != "")
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -84,21 +91,21 @@ func (d *Driver) pull(ctx context.Context, ref string, console io.Writer) error 
 }
 
 // joinPull takes part in the pull of ref, and begins it if nobody has.
-func (d *Driver) joinPull(ref string) (*pull, chan string) {
+func (d *Driver) joinPull(key, ref, auth string) (*pull, chan string) {
 	lines := make(chan string, 64)
 	d.pulls.mu.Lock()
 	defer d.pulls.mu.Unlock()
-	p := d.pulls.all[ref]
+	p := d.pulls.all[key]
 	if p == nil {
 		ctx, cancel := context.WithCancel(context.Background()) // ends with the last who waits
 		p = &pull{cancel: cancel, done: make(chan struct{}), waiting: map[chan string]bool{}}
 		if d.pulls.all == nil {
 			d.pulls.all = map[string]*pull{}
 		}
-		d.pulls.all[ref] = p
+		d.pulls.all[key] = p
 		go func() {
 			defer close(p.done)
-			p.err = d.runPull(ctx, ref, func(line string) { d.tell(p, line) })
+			p.err = d.runPull(ctx, ref, auth, func(line string) { d.tell(p, line) })
 		}()
 	}
 	p.waiting[lines] = true
@@ -106,12 +113,12 @@ func (d *Driver) joinPull(ref string) (*pull, chan string) {
 }
 
 // leavePull ends the pull when the last one leaves, and waits for its end.
-func (d *Driver) leavePull(ref string, p *pull, lines chan string) {
+func (d *Driver) leavePull(key string, p *pull, lines chan string) {
 	d.pulls.mu.Lock()
 	delete(p.waiting, lines)
 	last := len(p.waiting) == 0
-	if last && d.pulls.all[ref] == p {
-		delete(d.pulls.all, ref)
+	if last && d.pulls.all[key] == p {
+		delete(d.pulls.all, key)
 	}
 	d.pulls.mu.Unlock()
 	if last {
@@ -134,8 +141,8 @@ func (d *Driver) tell(p *pull, line string) {
 
 // runPull pulls, with a line for each message that is no progress of a layer,
 // and a sum of the layers every few seconds.
-func (d *Driver) runPull(ctx context.Context, ref string, tell func(string)) error {
-	answer, err := d.api.ImagePull(ctx, ref, dockerimage.PullOptions{})
+func (d *Driver) runPull(ctx context.Context, ref, auth string, tell func(string)) error {
+	answer, err := d.api.ImagePull(ctx, ref, dockerimage.PullOptions{RegistryAuth: auth})
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func (b *box) boot(ctx context.Context, console io.Writer) error {
 	var im image
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		im, err = b.image(gctx, console)
+		im, err = b.environmentImage(gctx, console)
 		return err
 	})
 	g.Go(func() (err error) {
@@ -79,14 +79,6 @@ func (b *box) boot(ctx context.Context, console io.Writer) error {
 		return err
 	}
 	return b.greet(ctx)
-}
-
-func (b *box) image(ctx context.Context, console io.Writer) (image, error) {
-	ref := b.order.Spec.Environment.Image
-	if ref == "" {
-		return b.shared.toolbox, nil
-	}
-	return b.d.imageFor(ctx, ref, console)
 }
 
 // launch creates the container, attaches and only then starts it.

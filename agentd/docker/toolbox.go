@@ -24,7 +24,11 @@ import (
 // not have it. A second start finds it by its hash.
 func (d *Driver) toolboxImage(ctx context.Context) (im image, noGit bool, err error) {
 	if d.cfg.ToolboxImage != "" {
-		im, err = d.imageFor(ctx, d.cfg.ToolboxImage, io.Discard)
+		named, err := parseImage(d.cfg.ToolboxImage)
+		if err != nil {
+			return image{}, false, err
+		}
+		im, _, err = d.imageFor(ctx, named, nil, io.Discard)
 		return im, false, err
 	}
 	k, err := kit.Plan(d.cfg.Executable)
