@@ -207,8 +207,12 @@ func isProblem(a *rig.Answer, status int, re string) error {
 	case a.Header.Get("Cache-Control") != "no-store":
 		return fmt.Errorf("an error may be cached: %q", a.Header.Get("Cache-Control"))
 	}
-	if ok, err := regexp.Match(re, a.Body); err != nil || !ok {
-		return fmt.Errorf("%.1000s does not match %q (%v)", a.Body, re, err)
+	want, err := regexp.Compile(re)
+	if err != nil {
+		return err
+	}
+	if !want.Match(a.Body) {
+		return fmt.Errorf("%.1000s does not match %q", a.Body, re)
 	}
 	return nil
 }

@@ -53,8 +53,11 @@ func awaitCommand(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		on(ts).answer = a
 		v, err := query(a.Body, args[1])
-		if err != nil || v == nil || v == false {
-			return fmt.Errorf("%v; %s is %s in %.1500s", err, args[1], text(v), a.Body)
+		if err != nil {
+			return fmt.Errorf("%w; %s is asked of %.1500s", err, args[1], a.Body)
+		}
+		if v == nil || v == false {
+			return fmt.Errorf("%s is %s in %.1500s", args[1], text(v), a.Body)
 		}
 		return nil
 	}))

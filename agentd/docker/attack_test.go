@@ -184,7 +184,7 @@ func TestOutputIsWhole(t *testing.T) {
 		t.Parallel()
 		// The script waits when nobody reads, and memory stays bounded on both sides.
 		b := prepare(t, common, order("yes xxxxxxxxx | head -c 20000000", inImage(busyBase), func(o *runner.Order) { o.Spec.Resources.Memory = 48 << 20 }), io.Discard)
-		slow := &counting{to: writerFunc(func(p []byte) (int, error) { time.Sleep(2 * time.Millisecond); return len(p), nil })}
+		slow := &counting{to: writerFunc(func(p []byte) (int, error) { <-time.After(2 * time.Millisecond); return len(p), nil })}
 		exit, err := b.Run(t.Context(), func() {}, slow)
 		require.NoError(t, err)
 		require.Equal(t, runner.Exit{}, exit)

@@ -111,7 +111,7 @@ func (b *box) insist(remove func() error) error {
 		if err = remove(); err == nil {
 			return nil
 		}
-		time.Sleep(wait)
+		<-time.After(wait)
 	}
 	return err
 }

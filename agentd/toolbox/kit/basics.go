@@ -1,6 +1,7 @@
 package kit
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // servers are parts of git that no script needs and that are large.
@@ -18,7 +20,9 @@ var servers = []string{
 
 // gitHelpers adds the programs that git calls by itself.
 func gitHelpers(l *linker) error {
-	out, err := exec.Command("git", "--exec-path").Output()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "git", "--exec-path").Output()
 	if err != nil {
 		return err
 	}

@@ -99,7 +99,7 @@ func run(ctx context.Context, o *options, stderr io.Writer) error {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
 
-	listener, err := net.Listen("tcp", o.listen)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.listen)
 	if err != nil {
 		return fmt.Errorf("can't listen on %s: %w; is another cid running? --listen chooses another address", o.listen, err)
 	}
