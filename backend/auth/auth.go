@@ -1,7 +1,8 @@
 // Package auth says who calls (bearer tokens) and what they may do (roles). A
 // token is three base64url parts, abc.def.ghi, signed with Ed25519. The
 // signature proves that we made it; the database row, looked up by the token's
-// id, decides whether it still opens anything and what.
+// id, decides whether it still opens anything and what. The token of a run's
+// script, run.ID.SECRET, is compared with the hash that lies with its run.
 package auth
 
 import (
@@ -21,6 +22,8 @@ type TokenStore interface {
 	GetToken(ctx context.Context, id string) (*ci.Token, error)
 	// PutToken inserts a token. A living one of the same name is ci.CodeConflict.
 	PutToken(ctx context.Context, t *ci.Token) error
+	// RunToken returns the token of a run in progress, else ci.CodeNotFound.
+	RunToken(ctx context.Context, run int64) (*ci.RunToken, error)
 }
 
 // Authority mints and verifies tokens. It is safe for many callers at once.
@@ -66,6 +69,9 @@ func (a *Authority) Mint(ctx context.Context, t ci.Token) (string, ci.Token, err
 // expired, or is gone from the database is refused at the latest trust after that.
 func (a *Authority) Verify(ctx context.Context, bearer string) (Principal, error) {
 	now := a.now()
+	if run, hash, ok := ci.ParseRunToken(bearer); ok {
+		return a.verifyRun(ctx, run, hash, now)
+	}
 	c, err := a.claims(bearer)
 	if err != nil {
 		return Principal{}, err

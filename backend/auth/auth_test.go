@@ -19,6 +19,7 @@ import (
 type book struct {
 	mu    sync.Mutex
 	rows  map[string]ci.Token
+	runs  map[int64]ci.RunToken
 	asked int
 	down  error
 }
@@ -42,6 +43,19 @@ func (b *book) PutToken(_ context.Context, t *ci.Token) error {
 	defer b.mu.Unlock()
 	b.rows[t.ID] = *t
 	return nil
+}
+
+func (b *book) RunToken(_ context.Context, run int64) (*ci.RunToken, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t, ok := b.runs[run]
+	if b.down != nil {
+		return nil, b.down
+	}
+	if !ok {
+		return nil, ci.Errorf(ci.CodeNotFound, "there is no token of run %d", run)
+	}
+	return &t, nil
 }
 
 func (b *book) change(id string, f func(*ci.Token)) {

@@ -41,7 +41,7 @@ var Rules = []Rule{
 	{JobWrite, []ci.Role{ci.RoleAdmin, ci.RoleMaintain}, true},
 	{RunRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead, ci.RoleRun}, true},
 	{RunTrigger, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRun}, true},
-	{RunAbort, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger}, true},
+	{RunAbort, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRun}, true},
 	{EventRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, true},
 	{AgentRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
 	{AgentDrain, []ci.Role{ci.RoleAdmin}, false},
@@ -69,6 +69,28 @@ func May(p Principal, a Action, job string) error {
 	}
 	if !slices.Contains(rule.Roles, p.Role) {
 		return ci.Errorf(ci.CodeForbidden, "the token %s has the role %s, which may not do this (%s); the roles that may are %v", p.Name, p.Role, a, rule.Roles)
+	}
+	if p.Role == ci.RoleRun && a == RunTrigger && job != "" && !slices.Contains(p.Triggers, job) {
+		return ci.Errorf(ci.CodeForbidden, "run %s may not trigger job %s; add it to the triggers of job %s", p.Name, job, job)
+	}
+	return nil
+}
+
+// MayRun answers the same about one run, once May has said yes about its job. A
+// run's script sees the runs of its own job, and of the jobs that it may
+// trigger those that it has triggered; it aborts only the latter. To it, others are not there.
+func MayRun(p Principal, a Action, r *ci.Run) error {
+	switch {
+	case p.Role != ci.RoleRun:
+		return nil
+	case p.Run == nil:
+		return ci.Errorf(ci.CodeForbidden, "the token %s is a run's, and says of none", p.Name)
+	case r.Parent != nil && *r.Parent == *p.Run:
+		return nil
+	case r.Job != p.Run.Job:
+		return ci.Errorf(ci.CodeNotFound, "job %q has no run %d", r.Job, r.ID)
+	case a != RunRead:
+		return ci.Errorf(ci.CodeForbidden, "run %s may do this (%s) only to the runs that it has triggered", p.Name, a)
 	}
 	return nil
 }

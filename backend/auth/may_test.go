@@ -23,7 +23,7 @@ func TestMay(t *testing.T) {
 				return ci.CodeForbidden
 			}
 			free := Principal{Role: role}
-			limited := Principal{Role: role, Jobs: []string{"mine"}}
+			limited := Principal{Role: role, Jobs: []string{"mine"}, Triggers: []string{"mine"}}
 			if role != ci.RoleRun {
 				require.Equal(t, want(listed), ci.CodeOf(May(free, rule.Action, "any")), "%s %s", role, rule.Action)
 			}
@@ -45,7 +45,7 @@ func TestPolicy(t *testing.T) {
 	may := func(r ci.Role) []Action {
 		var out []Action
 		for _, rule := range Rules {
-			if May(Principal{Role: r, Jobs: []string{"j"}}, rule.Action, "j") == nil {
+			if May(Principal{Role: r, Jobs: []string{"j"}, Triggers: []string{"j"}}, rule.Action, "j") == nil {
 				out = append(out, rule.Action)
 			}
 		}
@@ -57,7 +57,7 @@ func TestPolicy(t *testing.T) {
 	require.ElementsMatch(t, append(slices.Clone(look), RunTrigger, RunAbort, JobWrite), may(ci.RoleMaintain))
 	require.ElementsMatch(t, []Action{AgentWork}, may(ci.RoleAgent))
 	require.Len(t, may(ci.RoleAdmin), len(Rules))
-	require.ElementsMatch(t, []Action{JobRead, RunRead, RunTrigger}, may(ci.RoleRun))
+	require.ElementsMatch(t, []Action{JobRead, RunRead, RunTrigger, RunAbort}, may(ci.RoleRun))
 	require.Empty(t, Principal{Role: ci.RoleRun}.Visible())
 	require.NotNil(t, Principal{Role: ci.RoleRun}.Visible(), "a run's token without jobs sees none, not all")
 	require.Nil(t, Principal{Role: ci.RoleRead}.Visible())

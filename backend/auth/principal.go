@@ -14,6 +14,11 @@ type Principal struct {
 	Role    ci.Role
 	// Jobs limits it to these; empty does not limit.
 	Jobs []string
+	// Run is the run whose script calls; nil unless Role is run. Its Jobs are
+	// its own and those that it may trigger.
+	Run *ci.RunRef
+	// Triggers are the jobs that a run may trigger.
+	Triggers []string
 }
 
 // Limited says whether the principal may know of some jobs only.

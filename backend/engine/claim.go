@@ -30,10 +30,14 @@ func (e *Engine) Claim(ctx context.Context, c ci.Claim) (*ci.Work, error) {
 		return nil, err
 	}
 	timeout, grace := timeoutOf(queued.Spec, config), time.Duration(config.AbortGrace)
+	bearer, hash := runToken(queued)
 	var run *ci.Run
 	err = e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
 		now := e.Store.Now()
 		if run, err = tx.ClaimRun(ctx, c, now.Add(e.Lease), now.Add(timeout+grace+deadlineMargin), now); err != nil {
+			return err
+		}
+		if err := recordToken(ctx, tx, c, hash); err != nil {
 			return err
 		}
 		return tx.AddEvent(ctx, event(ci.EventRunPreparing, run, now))
@@ -43,7 +47,7 @@ func (e *Engine) Claim(ctx context.Context, c ci.Claim) (*ci.Work, error) {
 	}
 	e.moved(ctx, run)
 	return &ci.Work{
-		Run: *run, Timeout: timeout, AbortGrace: grace, URL: e.runURL(run),
+		Run: *run, Timeout: timeout, AbortGrace: grace, URL: e.runURL(run), Token: bearer,
 		MaxConsole: config.MaxConsole, MaxResult: config.MaxResult, MaxResultFiles: config.MaxResultFiles,
 	}, nil
 }

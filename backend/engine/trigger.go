@@ -106,6 +106,9 @@ func (e *Engine) describe(ctx context.Context, ts []ci.Trigger) ([]*ci.Run, erro
 	if err != nil {
 		return nil, err
 	}
+	if err := e.checkParents(ctx, ts); err != nil {
+		return nil, err
+	}
 	runs := make([]*ci.Run, len(ts))
 	for i, t := range ts {
 		job, err := e.Store.GetJob(ctx, t.Job)
@@ -132,7 +135,7 @@ func newRun(job *ci.Job, t ci.Trigger, config *ci.Config, now time.Time) (*ci.Ru
 	r := &ci.Run{
 		Job: job.Name, JobVersion: job.Version, Status: ci.StatusInProgress, Phase: ci.PhasePlanning,
 		CommitSHA: t.CommitSHA, BranchName: t.BranchName, Parameters: values, Priority: t.Priority,
-		TriggeredBy: t.By, Git: job.Git, Times: ci.Times{Triggered: now},
+		TriggeredBy: t.By, Parent: t.Parent, Git: job.Git, Times: ci.Times{Triggered: now},
 	}
 	if r.Priority == "" {
 		r.Priority = ci.PriorityNormal

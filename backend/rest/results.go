@@ -21,7 +21,11 @@ func (s *server) readable(r *http.Request, job, id string) (*ci.Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.Store.GetRun(r.Context(), job, int64(run))
+	found, err := s.Store.GetRun(r.Context(), job, int64(run))
+	if err != nil {
+		return nil, err
+	}
+	return found, auth.MayRun(p, auth.RunRead, found)
 }
 
 // serveResult sends one result's bytes. They are whatever a script wrote, so

@@ -37,10 +37,12 @@ type world struct {
 	agents  map[string]ci.Agent
 	drains  map[string]ci.Drain
 	tokens  map[string]ci.Token
-	config  ci.Config
-	subs    map[int]sub
-	nextSub int
-	fail    error // what the store answers with, when set
+	// runTokens are those of runs' scripts.
+	runTokens map[int64]ci.RunToken
+	config    ci.Config
+	subs      map[int]sub
+	nextSub   int
+	fail      error // what the store answers with, when set
 }
 
 type sub struct {
@@ -51,7 +53,7 @@ type sub struct {
 func newWorld() *world {
 	return &world{
 		jobs: map[string]ci.Job{}, keys: map[string]int64{}, results: map[int64][]ci.Result{}, blobs: map[string][]byte{},
-		console: map[int64][]byte{}, agents: map[string]ci.Agent{}, drains: map[string]ci.Drain{}, tokens: map[string]ci.Token{},
+		console: map[int64][]byte{}, agents: map[string]ci.Agent{}, drains: map[string]ci.Drain{}, tokens: map[string]ci.Token{}, runTokens: map[int64]ci.RunToken{},
 		config: ci.DefaultConfig(), subs: map[int]sub{},
 	}
 }
@@ -214,7 +216,7 @@ func (w *world) Trigger(ctx context.Context, t ci.Trigger) (*ci.Run, bool, error
 	}
 	r := ci.Run{
 		ID: int64(len(w.runs) + 1), Job: t.Job, JobVersion: job.Version, Status: ci.StatusInProgress, Phase: ci.PhaseQueued,
-		CommitSHA: t.CommitSHA, BranchName: t.BranchName, Parameters: values, Priority: ci.PriorityNormal, TriggeredBy: t.By,
+		CommitSHA: t.CommitSHA, BranchName: t.BranchName, Parameters: values, Priority: ci.PriorityNormal, TriggeredBy: t.By, Parent: t.Parent,
 		Git: job.Git, Class: "small", Times: ci.Times{Triggered: w.Now(), Queued: w.Now()},
 	}
 	w.runs = append(w.runs, r)
@@ -296,7 +298,7 @@ func (w *world) ListRuns(_ context.Context, f ci.RunFilter, limit int) ([]ci.Run
 	var out []ci.Run
 	for _, r := range slices.Backward(w.runs) {
 		if (f.Job == "" || r.Job == f.Job) && (f.Status == "" || r.Status == f.Status) && (f.Before == 0 || r.ID < f.Before) &&
-			(f.BranchName == "" || r.BranchName == f.BranchName) && (f.Jobs == nil || slices.Contains(f.Jobs, r.Job)) && len(out) < limit {
+			(f.Parent == 0 || r.Parent != nil && r.Parent.Run == f.Parent) && (f.BranchName == "" || r.BranchName == f.BranchName) && (f.Jobs == nil || slices.Contains(f.Jobs, r.Job)) && len(out) < limit {
 			out = append(out, r)
 		}
 	}

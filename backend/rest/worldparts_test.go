@@ -210,6 +210,25 @@ func (w *world) PutToken(_ context.Context, t *ci.Token) error {
 	return nil
 }
 
+func (w *world) RunToken(_ context.Context, run int64) (*ci.RunToken, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t, ok := w.runTokens[run]
+	if !ok {
+		return nil, ci.Errorf(ci.CodeNotFound, "there is no token of run %d", run)
+	}
+	return &t, nil
+}
+
+// runToken makes the token of a run, whatever has become of the run.
+func (w *world) runToken(job string, run int64, triggers ...string) (bearer string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	bearer, hash := ci.NewRunToken(run)
+	w.runTokens[run] = ci.RunToken{Run: ci.RunRef{Job: job, Run: run}, Hash: hash, Triggers: triggers, ExpiresAt: time.Now().Add(time.Hour)}
+	return bearer
+}
+
 func (w *world) ListTokens(_ context.Context, after string, limit int) ([]ci.Token, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

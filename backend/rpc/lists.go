@@ -48,6 +48,10 @@ func (s *Services) listRuns(ctx context.Context, req filterRequest, f ci.RunFilt
 	if err := checkFilter(f); err != nil {
 		return nil, err
 	}
+	p, _ := auth.FromContext(ctx)
+	if f.Jobs = p.Visible(); p.Run != nil {
+		f = ofRun(f, p)
+	}
 	pg, err := newPage("runs", req.GetPageSize(), req.GetPageToken(), filterText(f))
 	if err != nil {
 		return nil, err
@@ -57,8 +61,6 @@ func (s *Services) listRuns(ctx context.Context, req filterRequest, f ci.RunFilt
 			return nil, wrong("the request", "pageToken", "is not a nextPageToken of this list")
 		}
 	}
-	p, _ := auth.FromContext(ctx)
-	f.Jobs = p.Visible()
 	runs, err := s.Store.ListRuns(ctx, f, pg.size+1)
 	if err != nil {
 		return nil, err
@@ -68,6 +70,19 @@ func (s *Services) listRuns(ctx context.Context, req filterRequest, f ci.RunFilt
 		runs[i].Spec = nil
 	}
 	return &civ1.ListRunsResponse{Runs: convert.ToRuns(runs), NextPageToken: next}, nil
+}
+
+// ofRun narrows a list to what a run's script sees: the runs of its own job,
+// and those that it has triggered. Of another job, and with its own id as the
+// parent, it sees the latter.
+func ofRun(f ci.RunFilter, p auth.Principal) ci.RunFilter {
+	if f.Job != "" && f.Job != p.Run.Job && f.Parent == 0 {
+		f.Parent = p.Run.Run
+	}
+	if f.Parent != p.Run.Run {
+		f.Jobs = []string{p.Run.Job}
+	}
+	return f
 }
 
 // checkFilter refuses values that no run can have: a typing error must not look like an empty list.

@@ -9,6 +9,7 @@ import (
 
 	"ci/backend/auth"
 	"ci/pkg/api/gen/ci/v1"
+	"ci/pkg/ci"
 )
 
 // Method is one method of the wire, ready to be called in process.
@@ -26,6 +27,10 @@ type Method struct {
 	call func(context.Context, proto.Message) (proto.Message, error)
 	// job is the request's field that names the job it is about; nil if none does.
 	job protoreflect.FieldDescriptor
+	// run is the request's field with the id of the run that it is about; nil if none does.
+	run protoreflect.FieldDescriptor
+	// find returns a run.
+	find func(ctx context.Context, job string, id int64) (*ci.Run, error)
 }
 
 // Call checks the caller's rights and calls the method. Streams can't be called.
@@ -43,7 +48,14 @@ func (m *Method) Authorize(ctx context.Context, req proto.Message) error {
 	if m.job != nil {
 		job = req.ProtoReflect().Get(m.job).String()
 	}
-	return auth.May(p, m.Action, job)
+	if err := auth.May(p, m.Action, job); err != nil || m.run == nil || p.Role != ci.RoleRun {
+		return err
+	}
+	run, err := m.find(ctx, job, int64(req.ProtoReflect().Get(m.run).Uint()))
+	if err != nil {
+		return err
+	}
+	return auth.MayRun(p, m.Action, run)
 }
 
 // Stream says whether the method answers with a stream.
@@ -78,7 +90,7 @@ func (s *Services) table() (map[string]*Method, error) {
 				if !ok || m.Action == "" {
 					return nil, fmt.Errorf("rpc: %s has no function, or no access option", m.Procedure)
 				}
-				m.New, m.call = fn.new, fn.call
+				m.New, m.call, m.find = fn.new, fn.call, s.Store.GetRun
 				table[m.Procedure] = m
 			}
 		}
@@ -97,6 +109,9 @@ func newMethod(md protoreflect.MethodDescriptor) *Method {
 	fields := md.Input().Fields()
 	if m.job = fields.ByName("name"); m.job == nil {
 		m.job = fields.ByName("job")
+	}
+	if id := fields.ByName("id"); m.job != nil && id != nil && id.Kind() == protoreflect.Uint32Kind {
+		m.run = id
 	}
 	return m
 }

@@ -32,6 +32,7 @@ func (s *Services) TriggerRun(ctx context.Context, req *civ1.TriggerRunRequest) 
 		Priority:       ci.Priority(req.GetTrigger().GetPriority()),
 		IdempotencyKey: req.GetIdempotencyKey(),
 		By:             p.Name,
+		Parent:         p.Run,
 	})
 	if err != nil {
 		return nil, err
@@ -50,7 +51,7 @@ func (s *Services) TriggerRuns(ctx context.Context, req *civ1.TriggerRunsRequest
 	triggers := make([]ci.Trigger, len(req.GetRuns()))
 	for i, t := range req.GetRuns() {
 		triggers[i] = convert.FromTrigger(t)
-		triggers[i].By = p.Name
+		triggers[i].By, triggers[i].Parent = p.Name, p.Run
 		if triggers[i].Job == "" {
 			return nil, wrong("the request", fmt.Sprintf("runs[%d].job", i), "is missing")
 		}

@@ -3,6 +3,7 @@ package ci
 import (
 	"regexp"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -69,6 +70,9 @@ type RunRef struct {
 	Job string `json:"job"`
 	Run int64  `json:"run"`
 }
+
+// String is how people write it: "unit-test/12345".
+func (r RunRef) String() string { return r.Job + "/" + strconv.FormatInt(r.Run, 10) }
 
 // Step is one part of a run's preparation. Several may go on at once.
 type Step struct {

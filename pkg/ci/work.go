@@ -29,8 +29,7 @@ type Work struct {
 	SSH *SSHAccess
 	// Registries are the accounts for pulls.
 	Registries []RegistryAccess
-	// API and Token let the script call the API; "" unless Spec.CI.
-	API   string
+	// Token lets the script call the API while the run is in progress; "" unless Spec.CI.
 	Token string
 	// Limits of what it may store.
 	MaxConsole     int64

@@ -7,6 +7,7 @@ ALTER TABLE runs ADD COLUMN parent_job {name} NOT NULL DEFAULT '';
 ALTER TABLE runs ADD COLUMN parent_run BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN steps      TEXT; -- []ci.Step as JSON
 ALTER TABLE runs ADD COLUMN images     TEXT; -- []ci.RunImage as JSON
+ALTER TABLE runs ADD COLUMN token_hash TEXT NOT NULL DEFAULT ''; -- of the token of its script
 CREATE INDEX runs_parent ON runs (parent_run, id) WHERE parent_run <> 0;
 
 -- Sealed values are AEAD ciphertexts, bound to the names that stand beside them.

@@ -45,6 +45,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"agents":                                agents,
 		"configuration":                         config,
 		"tokens":                                tokens,
+		"tokens of runs":                        runTokens,
 		"leases":                                leases,
 		"idempotency":                           idempotency,
 		"write: errors and panics":              writeErrors,

@@ -138,7 +138,8 @@ func (f *fakeClient) ListRuns(_ context.Context, filter ci.RunFilter) iter.Seq2[
 	f.filter = filter
 	var all []ci.Run
 	for _, states := range f.runs {
-		if filter.Job == "" || states[0].Job == filter.Job {
+		parent := states[0].Parent
+		if (filter.Job == "" || states[0].Job == filter.Job) && (filter.Parent == 0 || parent != nil && parent.Run == filter.Parent) {
 			all = append(all, states[len(states)-1])
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -107,6 +108,7 @@ func (a *app) jobShow(ctx context.Context, name string) error {
 		{"url", gitOf(*j).URL},
 		{"config path", gitOf(*j).ConfigPath},
 		{"ssh key", gitOf(*j).SSHKey},
+		{"triggers", strings.Join(j.Triggers, " ")},
 		{"version", strconv.FormatInt(j.Version, 10)},
 		{"created", stamp(j.CreatedAt)},
 		{"updated", stamp(j.UpdatedAt)},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,7 @@ type jobApplyOptions struct {
 	git       ci.Git
 	defaults  []string
 	required  []string
+	triggers  []string
 }
 
 const jobApplyHelp = `Create or replace jobs. Applying the same again changes nothing.
@@ -28,6 +30,7 @@ From a file (or - for standard input) of YAML or JSON, with one job or several d
   name: unit-test
   git: { url: "https://host/path.git", configPath: ci/unit-test.yaml }
   parameters: [{ name: LEVEL, default: "1", description: how thorough }]
+  triggers: [deploy]             # the jobs that its runs may trigger, with ci: true
 
 or from flags. Exactly one of git and freestyle is needed; freestyle holds a job file's keys.
 
@@ -52,6 +55,7 @@ func newJobApply(a *app) *cobra.Command {
 	f.StringVar(&o.git.SSHKey, "ssh-key", "", "the name of the server's key pair that the repository accepts")
 	f.StringArrayVarP(&o.defaults, "param", "p", nil, "a parameter with a default: `NAME=DEFAULT`; may be repeated")
 	f.StringArrayVar(&o.required, "required", nil, "a parameter that every trigger must give; may be repeated")
+	f.StringArrayVar(&o.triggers, "triggers", nil, "a `job` that its runs may trigger when the job file says ci: true; may be repeated")
 	cmd.MarkFlagsOneRequired("file", "freestyle", "git-url")
 	cmd.MarkFlagsMutuallyExclusive("file", "freestyle", "git-url")
 	return cmd
@@ -86,8 +90,8 @@ func (o *jobApplyOptions) run(ctx context.Context, args []string) error {
 // jobs reads what is to be applied.
 func (o *jobApplyOptions) jobs(args []string) ([]ci.Job, error) {
 	if o.file != "" {
-		if len(args) > 0 || len(o.defaults)+len(o.required) > 0 {
-			return nil, usagef("the file says name and parameters; give --file alone")
+		if len(args) > 0 || len(o.defaults)+len(o.required)+len(o.triggers) > 0 {
+			return nil, usagef("the file says name, parameters and triggers; give --file alone")
 		}
 		data, err := o.readFile(o.file)
 		if err != nil {
@@ -98,7 +102,7 @@ func (o *jobApplyOptions) jobs(args []string) ([]ci.Job, error) {
 	if len(args) == 0 {
 		return nil, usagef("what is the job called? Give its name first")
 	}
-	job := ci.Job{Name: args[0]}
+	job := ci.Job{Name: args[0], Triggers: o.triggers}
 	var err error
 	if job.Parameters, err = o.parameters(); err != nil {
 		return nil, err
@@ -151,6 +155,9 @@ func apply(ctx context.Context, c Client, j *ci.Job) (*ci.Job, string, error) {
 // sameJob says whether what people choose about two jobs is the same.
 func sameJob(a, b *ci.Job) bool {
 	if (a.Git == nil) != (b.Git == nil) || len(a.Parameters) != len(b.Parameters) {
+		return false
+	}
+	if !slices.Equal(a.Triggers, b.Triggers) {
 		return false
 	}
 	for i := range a.Parameters {

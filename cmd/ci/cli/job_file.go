@@ -52,6 +52,7 @@ type jobDocument struct {
 	Git        *gitDocument        `yaml:"git"`
 	Freestyle  map[string]any      `yaml:"freestyle"`
 	Parameters []parameterDocument `yaml:"parameters"`
+	Triggers   []string            `yaml:"triggers"`
 }
 
 type gitDocument struct {
@@ -91,7 +92,7 @@ func parseJobs(name string, data []byte) ([]ci.Job, error) {
 }
 
 func (d *jobDocument) job(file string) (ci.Job, error) {
-	j := ci.Job{Name: d.Name}
+	j := ci.Job{Name: d.Name, Triggers: d.Triggers}
 	if d.Git != nil {
 		j.Git = &ci.Git{URL: d.Git.URL, ConfigPath: d.Git.ConfigPath, SSHKey: d.Git.SSHKey}
 	}

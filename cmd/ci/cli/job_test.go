@@ -101,3 +101,42 @@ func TestJobCheck(t *testing.T) {
 	require.Equal(t, "Job file\n", w.run("job", "schema", "--jq", ".title").out)
 	require.Contains(t, w.run("job", "schema", "--text").out, "resources.cpus (default 1)")
 }
+
+func TestJobTriggers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	line := []string{"job", "apply", "all", "--git-url", "https://h/p.git", "--config-path", "ci/all.yaml", "--triggers", "unit", "--triggers", "deploy"}
+	require.Equal(t, said{0, "all\tcreated\t1\n", ""}, w.run(line...))
+	require.Equal(t, []string{"unit", "deploy"}, w.client.jobs["all"].Triggers)
+	require.Equal(t, "all\tunchanged\t1\n", w.run(line...).out)
+	require.Equal(t, "all\tupdated\t2\n", w.run(line[:9]...).out)
+	require.Contains(t, w.run("job", "show", "all").out, "triggers\tunit\n")
+	w.stdin = "name: all\ngit: { url: \"https://h/p.git\", configPath: ci/all.yaml }\ntriggers: [unit, deploy]\n"
+	require.Equal(t, "all\tupdated\t3\n", w.run("job", "apply", "-f", "-").out)
+	require.Contains(t, w.run("job", "show", "all").out, "triggers\tunit deploy\n")
+	w.stdin = "name: all\nfreestyle: {script: x}\ntriggers: [-x]\n"
+	got := w.run("job", "apply", "-f", "-")
+	require.Equal(t, exitUsage, got.code)
+	require.Contains(t, got.err, "triggers[0]")
+	require.Equal(t, exitUsage, w.run("job", "apply", "-f", "-", "--triggers", "x").code)
+}
+
+func TestParentAndChildren(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	parent := doneRun(3, ci.OutcomeSucceeded, 0)
+	parent.Spec = &ci.Spec{CI: true}
+	child := doneRun(4, ci.OutcomeFailed, 1)
+	child.Parent = &ci.RunRef{Job: parent.Job, Run: 3}
+	w.client.runs = map[int64][]ci.Run{3: {parent}, 4: {child}}
+	require.Contains(t, w.run("show", parent.Job, "3").out, "child\t"+parent.Job+"/4 failed\n")
+	require.Contains(t, w.run("show", parent.Job, "4").out, "parent\t"+parent.Job+"/3\n")
+	for _, arg := range []string{"3", parent.Job + "/3"} {
+		got := w.run("ls", "--parent", arg)
+		require.Equal(t, 0, got.code)
+		require.Regexp(t, "^4\t[^\n]*\n$", got.out)
+		require.EqualValues(t, 3, w.client.filter.Parent)
+	}
+	require.Equal(t, exitUsage, w.run("ls", "--parent", "x").code)
+	require.Equal(t, exitUsage, w.run("ls", "--parent", "unit/").code)
+}

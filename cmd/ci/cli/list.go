@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ type listOptions struct {
 	filter ci.RunFilter
 	since  string
 	status string
+	parent string
 	limit  int
 }
 
@@ -40,6 +42,7 @@ func newList(a *app) *cobra.Command {
 	f.StringVarP(&o.filter.BranchName, "branch", "b", "", "only runs of this branch")
 	f.StringVarP(&o.filter.CommitSHA, "commit", "c", "", "only runs of this commit: its full id")
 	f.StringVar(&o.since, "since", "", "only runs triggered since a `time` (2006-01-02T15:04:05Z) or in the last duration (24h)")
+	f.StringVar(&o.parent, "parent", "", "only runs that the script of this `run` triggered: its id, or JOB/RUN")
 	f.IntVarP(&o.limit, "limit", "n", 30, "how many at most; 0 for all")
 	return cmd
 }
@@ -91,6 +94,9 @@ func (o *listOptions) parse() error {
 			return usagef("--status %q is none; expected in_progress, done or one of %v", o.status, ci.Outcomes)
 		}
 	}
+	if err := o.parseParent(); err != nil {
+		return err
+	}
 	if o.since == "" {
 		return nil
 	}
@@ -103,6 +109,23 @@ func (o *listOptions) parse() error {
 		return usagef("--since %q is neither a time like 2006-01-02T15:04:05Z nor a duration like 24h", o.since)
 	}
 	o.filter.Since = t
+	return nil
+}
+
+// parseParent reads --parent. The job of JOB/RUN is for people: an id names one run alone.
+func (o *listOptions) parseParent() error {
+	if o.parent == "" {
+		return nil
+	}
+	_, text, joined := strings.Cut(o.parent, "/")
+	if !joined {
+		text = o.parent
+	}
+	id, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || id <= 0 {
+		return usagef("--parent %q is not a run's id; expected a number, or JOB/RUN", o.parent)
+	}
+	o.filter.Parent = id
 	return nil
 }
 
@@ -122,6 +145,9 @@ func (o *listOptions) printJSONList(ctx context.Context) error {
 	set("branchName", o.filter.BranchName)
 	set("commitSha", o.filter.CommitSHA)
 	set("since", stamp(o.filter.Since))
+	if o.filter.Parent > 0 {
+		q.Set("parent", strconv.FormatInt(o.filter.Parent, 10))
+	}
 	path := "/runs"
 	if o.filter.Job != "" {
 		path = at("jobs", o.filter.Job, "runs")

@@ -40,8 +40,40 @@ func (a *app) show(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	a.printPairs(a.runPairs(run, results))
+	children, err := childrenOf(ctx, c, run)
+	if err != nil {
+		return err
+	}
+	a.printPairs(append(a.runPairs(run, results), children...))
 	return nil
+}
+
+// maxChildren is how many of a run's children are shown; ls --parent shows all.
+const maxChildren = 20
+
+// childrenOf lists the runs that a run's script triggered, newest first.
+func childrenOf(ctx context.Context, c Client, r *ci.Run) ([]pair, error) {
+	if r.Spec == nil || !r.Spec.CI {
+		return nil, nil
+	}
+	var pairs []pair
+	for child, err := range c.ListRuns(ctx, ci.RunFilter{Parent: r.ID}) {
+		if err != nil {
+			return nil, err
+		}
+		if len(pairs) == maxChildren {
+			return append(pairs, pair{"child", "… ci ls --parent " + refOf(r).String() + " lists all"}), nil
+		}
+		pairs = append(pairs, pair{"child", refOf(&child).String() + " " + state(&child)})
+	}
+	return pairs, nil
+}
+
+func parentOf(r *ci.Run) string {
+	if r.Parent == nil {
+		return ""
+	}
+	return r.Parent.String()
 }
 
 func (a *app) runPairs(r *ci.Run, results []ci.Result) []pair {
@@ -56,6 +88,7 @@ func (a *app) runPairs(r *ci.Run, results []ci.Result) []pair {
 		{"class", r.Class},
 		{"agent", r.Agent},
 		{"triggered by", r.TriggeredBy},
+		{"parent", parentOf(r)},
 		{"triggered", a.when(r)},
 		{"queued", stamp(r.Times.Queued)},
 		{"claimed", stamp(r.Times.Claimed)},
