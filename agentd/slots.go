@@ -67,7 +67,8 @@ func (a *Agent) quotaOf(work *ci.Work) ci.Quota {
 	}
 	q := ci.Quota{Name: work.Run.Class}
 	if spec := work.Run.Spec; spec != nil {
-		q.CPUs, q.Memory = spec.Resources.CPUs, spec.Resources.Memory
+		needs := spec.Needs()
+		q.CPUs, q.Memory = needs.CPUs, needs.Memory
 	}
 	return q
 }

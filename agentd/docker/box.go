@@ -26,8 +26,10 @@ type box struct {
 	log    *slog.Logger
 
 	// Set by Prepare, step by step; "" and nil until then.
-	workspace string // a volume
-	sandbox   *sandbox
+	workspace string    // a volume
+	sandbox   *sandbox  // nil for a run with services, which has a network of its own
+	sidecars  *sidecars // nil for a run without services
+	network   string    // the job's container is in it
 	container string
 	env       []string // the image's
 	user      string   // the image's
@@ -61,20 +63,16 @@ func (b *box) Signal(s runner.Signal) error {
 	return nil
 }
 
-// Remove takes away the container and its volumes. It goes on when ctx ends,
+// Remove takes away the containers, volumes and network of the run. It goes on when ctx ends,
 // within limits of its own, since nobody else would do it sooner.
 func (b *box) Remove(ctx context.Context) error {
 	b.removal.Lock()
 	defer b.removal.Unlock()
 	ctx = context.WithoutCancel(ctx)
 	b.hangUp()
-	var err error
-	if b.container != "" {
-		b.letEnd(ctx, b.container)
-		if err = b.insist(func() error { return b.d.removeContainer(ctx, b.container) }); err == nil {
-			b.container = ""
-		}
-	}
+	services := make(chan error, 1)
+	go func() { services <- b.sidecars.removeContainers(ctx) }()
+	err := b.removeJob(ctx)
 	if b.sandbox != nil {
 		if err == nil {
 			b.shared.pool.release(b.sandbox)
@@ -83,6 +81,7 @@ func (b *box) Remove(ctx context.Context) error {
 		}
 		b.sandbox = nil
 	}
+	err = errors.Join(err, <-services, b.sidecars.removeRest(ctx))
 	b.beside.Wait() // what is still in the workspace
 	if b.workspace != "" {
 		verr := b.insist(func() error { return b.d.removeVolume(ctx, b.workspace) })
@@ -90,6 +89,18 @@ func (b *box) Remove(ctx context.Context) error {
 			b.workspace = ""
 		}
 		err = errors.Join(err, verr)
+	}
+	return err
+}
+
+func (b *box) removeJob(ctx context.Context) error {
+	if b.container == "" {
+		return nil
+	}
+	b.letEnd(ctx, b.container)
+	err := b.insist(func() error { return b.d.removeContainer(ctx, b.container) })
+	if err == nil {
+		b.container = ""
 	}
 	return err
 }

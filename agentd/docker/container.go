@@ -8,6 +8,7 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/docker/api/types/network"
 	"github.com/docker/go-units"
 
 	"ci/agentd/runner"
@@ -88,14 +89,19 @@ func (b *box) createJob(ctx context.Context, im image) error {
 	host.CapAdd = capabilities
 	// An agent may offer more cores than the machine has, and so run more at once.
 	host.NanoCPUs = min(host.NanoCPUs, int64(b.shared.cores)*1e9)
-	host.NetworkMode = container.NetworkMode("container:" + b.sandbox.name)
+	host.NetworkMode = container.NetworkMode(b.network)
 	return b.d.create(ctx, b.container, program(im, "init", b.d.runLabels("job", b.order.Run, b.order.Job)), host)
 }
 
 func (d *Driver) create(ctx context.Context, name string, c *container.Config, h *container.HostConfig) error {
+	return d.createIn(ctx, name, c, h, nil)
+}
+
+// createIn says more about the container's networks than h does.
+func (d *Driver) createIn(ctx context.Context, name string, c *container.Config, h *container.HostConfig, n *network.NetworkingConfig) error {
 	ctx, cancel := making(ctx)
 	defer cancel()
-	_, err := d.api.ContainerCreate(ctx, c, h, nil, nil, name)
+	_, err := d.api.ContainerCreate(ctx, c, h, n, nil, name)
 	return d.explain(err, "the container can't be made")
 }
 

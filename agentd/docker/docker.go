@@ -32,7 +32,7 @@ type Config struct {
 	ToolboxImage string
 	// Executable is the static binary that is the toolbox; "" means the running one.
 	Executable string
-	// Subnet is the range from which the network of the agent's runs is taken; "" means DefaultSubnet.
+	// Subnet is the range from which the networks of the agent's runs are taken; "" means DefaultSubnet.
 	Subnet string
 	// Reach are TCP ports of the engine's machine that jobs may connect to. All
 	// else of that machine is closed to them.
@@ -54,6 +54,8 @@ type Driver struct {
 	log    *slog.Logger
 	names  names
 	pulls  pulls
+	// subnets are those of the networks of single runs.
+	subnets subnets
 
 	opening sync.Mutex // held by Open and Close
 	mu      sync.Mutex
@@ -66,7 +68,8 @@ type shared struct {
 	noGit   bool   // the toolbox image has no git
 	volume  string // with the toolbox's binary
 	network string
-	cores   int // the engine refuses to give a container more
+	mtu     string // of every network's packets; "" is the engine's own choice
+	cores   int    // the engine refuses to give a container more
 	pool    *pool
 	walled  bool // the wall is up
 }
@@ -82,8 +85,8 @@ func New(cfg Config) (*Driver, error) {
 		cfg.Subnet = DefaultSubnet
 	}
 	subnet, err := netip.ParsePrefix(cfg.Subnet)
-	if err != nil || !subnet.Addr().Is4() || subnet.Bits() > 24 {
-		return nil, ci.Errorf(ci.CodeInvalid, "%q is not a subnet for runs: it must be an IPv4 range of /24 or larger, such as %s", cfg.Subnet, DefaultSubnet)
+	if err != nil || !subnet.Addr().Is4() || subnet.Bits() < 8 || subnet.Bits() > 24 {
+		return nil, ci.Errorf(ci.CodeInvalid, "%q is not a subnet for runs: it must be an IPv4 range between /8 and /24, such as %s", cfg.Subnet, DefaultSubnet)
 	}
 	if cfg.Executable == "" {
 		if cfg.Executable, err = os.Executable(); err != nil {
@@ -98,7 +101,10 @@ func New(cfg Config) (*Driver, error) {
 	if err != nil {
 		return nil, ci.Errorf(ci.CodeInvalid, "the Docker engine's address is not valid: %w; an example is unix:///var/run/docker.sock", err)
 	}
-	return &Driver{cfg: cfg, subnet: subnet.Masked(), api: api, log: cfg.Log}, nil
+	d := &Driver{cfg: cfg, subnet: subnet.Masked(), api: api, log: cfg.Log}
+	_, upper := halves(d.subnet)
+	d.subnets.begin(upper, d.hash)
+	return d, nil
 }
 
 // Ready returns nil when the engine answers, so that Open can make what runs

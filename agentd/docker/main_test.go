@@ -26,12 +26,13 @@ import (
 // The whole package shares one engine, one toolbox and one open driver; tests
 // that need their own make one with newDriver.
 var (
-	engine   *client.Client
-	toolbox  string // the static binary
-	common   *Driver
-	lastRun  atomic.Int64
-	busyBase = fmt.Sprintf("ci-test:busybox-%d", os.Getpid()) // busybox in /bin, root and dev (uid 1234) in passwd
-	bare     = fmt.Sprintf("ci-test:bare-%d", os.Getpid())    // nothing at all
+	engine      *client.Client
+	toolbox     string // the static binary
+	common      *Driver
+	lastRun     atomic.Int64
+	busyBase    = fmt.Sprintf("ci-test:busybox-%d", os.Getpid()) // busybox in /bin, root and dev (uid 1234) in passwd
+	sidecarBase = fmt.Sprintf("ci-test:sidecar-%d", os.Getpid()) // busybox in /bin, exposes port 8080
+	bare        = fmt.Sprintf("ci-test:bare-%d", os.Getpid())    // nothing at all
 )
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
@@ -71,7 +72,7 @@ func testMain(m *testing.M) int {
 }
 
 func removeImages(ctx context.Context) {
-	for _, ref := range []string{busyBase, bare} {
+	for _, ref := range []string{busyBase, sidecarBase, bare} {
 		_, _ = engine.ImageRemove(ctx, ref, dockerimage.RemoveOptions{})
 	}
 }
@@ -114,6 +115,10 @@ func importImages(ctx context.Context) error {
 	}
 	links := []string{"sh", "ash", "cat", "echo", "env", "id", "kill", "ls", "ln", "mkdir", "mkfifo", "sleep", "sha256sum", "seq", "dd", "head", "tail", "yes", "true", "false", "touch", "rm", "chmod", "stat", "nslookup", "nc", "wget", "ip", "grep", "awk", "hostname", "ps", "wc", "find", "truncate", "setsid", "ping", "date", "od", "tr", "cp", "mount", "readlink", "test", "usleep", "sort"}
 	if err := importImage(ctx, busyBase, files, links, "ENV PATH=/bin", "ENV FROM_IMAGE=yes", `ENTRYPOINT ["/bin/false"]`, "VOLUME /data", "HEALTHCHECK --interval=1s CMD /bin/false"); err != nil {
+		return err
+	}
+	files["seed/motd"] = "from the image\n"
+	if err := importImage(ctx, sidecarBase, files, append(links, "httpd"), "ENV PATH=/bin", "ENV FROM_IMAGE=yes", "EXPOSE 8080"); err != nil {
 		return err
 	}
 	return importImage(ctx, bare, map[string]string{"keep": ""}, nil)
@@ -279,4 +284,5 @@ type quiet struct{}
 
 func (quiet) Step(string) func(string)    { return func(string) {} }
 func (quiet) Image(ci.RunImage)           {}
+func (quiet) Say(string)                  {}
 func (quiet) ServiceLog(string) io.Writer { return io.Discard }

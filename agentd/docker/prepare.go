@@ -31,7 +31,9 @@ func (d *Driver) Prepare(ctx context.Context, o runner.Order, console io.Writer)
 		return nil, err
 	}
 	b := &box{d: d, shared: s, order: o, log: d.log.With("run", o.Run, "job", o.Job)}
-	if err := b.prepare(ctx, &lockedWriter{w: console}); err != nil {
+	lines := &lockedWriter{w: console}
+	b.sidecars = newSidecars(b, lines)
+	if err := b.prepare(ctx, lines); err != nil {
 		if left := b.Remove(ctx); left != nil {
 			b.log.Warn("objects of a run that could not be prepared are left for the sweep", "err", left)
 		}
@@ -52,7 +54,11 @@ func (b *box) prepare(ctx context.Context, console io.Writer) error {
 		g.Go(func() error { return b.checkout(ctx, console) })
 	}
 	g.Go(func() error { return b.boot(ctx, console) })
-	return g.Wait()
+	g.Go(func() error { return b.sidecars.up(ctx) })
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return b.sidecars.standing(ctx)
 }
 
 // boot brings the job's container up to init's greeting.
@@ -63,22 +69,35 @@ func (b *box) boot(ctx context.Context, console io.Writer) error {
 		im, err = b.environmentImage(gctx, console)
 		return err
 	})
-	g.Go(func() (err error) {
-		b.sandbox, err = b.shared.pool.acquire(gctx)
-		return err
-	})
+	g.Go(func() error { return b.joinNetwork(gctx) })
 	if err := g.Wait(); err != nil {
 		return err
 	}
 	b.env, b.user = im.env, im.user
 	err := b.launch(ctx, im)
-	if err != nil && b.sandbox.lost(err) && ctx.Err() == nil {
+	if err != nil && b.sandbox != nil && b.sandbox.lost(err) && ctx.Err() == nil {
 		err = b.relaunch(ctx, im) // the network went away just now, which is not the run's fault
 	}
 	if err != nil {
 		return err
 	}
-	return b.greet(ctx)
+	if err := b.greet(ctx); err != nil {
+		return err
+	}
+	b.sidecars.greet()
+	return nil
+}
+
+// joinNetwork gets the network that the job's container will be in.
+func (b *box) joinNetwork(ctx context.Context) (err error) {
+	if b.sidecars != nil {
+		b.network, err = b.sidecars.network(ctx)
+		return err
+	}
+	if b.sandbox, err = b.shared.pool.acquire(ctx); err == nil {
+		b.network = "container:" + b.sandbox.name
+	}
+	return err
 }
 
 // launch creates the container, attaches and only then starts it.
@@ -108,8 +127,7 @@ func (b *box) relaunch(ctx context.Context, im image) error {
 	b.container = ""
 	b.shared.pool.discard(b.sandbox)
 	b.sandbox = nil
-	var err error
-	if b.sandbox, err = b.shared.pool.acquire(ctx); err != nil {
+	if err := b.joinNetwork(ctx); err != nil {
 		return err
 	}
 	return b.launch(ctx, im)

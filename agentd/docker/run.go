@@ -75,6 +75,10 @@ func (b *box) workOrder() *pipe.Order {
 	if user == "" {
 		user = b.user
 	}
+	var files []pipe.File // a network of the run's own has no earlier user
+	if b.sandbox != nil {
+		files = b.sandbox.files
+	}
 	return &pipe.Order{
 		Script:  b.order.Spec.Script,
 		Env:     slices.Concat(b.env, b.order.Env),
@@ -82,7 +86,7 @@ func (b *box) workOrder() *pipe.Order {
 		Workdir: e.Workdir,
 		Own:     b.workspace != "",
 		Shell:   e.Shell,
-		Files:   b.sandbox.files,
+		Files:   files,
 		Listen:  listens(b.order.Relays),
 	}
 }

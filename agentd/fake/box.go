@@ -60,6 +60,13 @@ func (b *box) play(ctx context.Context, s step, console io.Writer) (exit runner.
 		_, err = io.WriteString(console, s.rest)
 	case "flood":
 		err = flood(console, s.rest)
+	case "log":
+		serviceLog(b.order, s.rest)
+	case "log-flood":
+		name, n, _ := strings.Cut(s.rest, " ")
+		err = flood(b.order.Tell.ServiceLog(name), n)
+	case "say":
+		b.order.Tell.Say(s.rest)
 	case "env":
 		_, err = io.WriteString(console, b.env(s.rest)+"\n")
 	case "sleep":
@@ -197,6 +204,12 @@ func (b *box) env(name string) string {
 		}
 	}
 	return ""
+}
+
+// serviceLog has the service of the first word print the rest.
+func serviceLog(o runner.Order, line string) {
+	name, text, _ := strings.Cut(line, " ")
+	fmt.Fprintln(o.Tell.ServiceLog(name), text)
 }
 
 // flood writes n bytes in numbered lines.

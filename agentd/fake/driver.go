@@ -22,11 +22,15 @@ import (
 //	prepare-sleep 1s     (while preparing) take so long
 //	prepare-fail TEXT    (while preparing) fail with a sentence
 //	prepare-panic        (while preparing) panic
+//	prepare-log NAME TEXT (while preparing) have a service print a line
 //	sleep 50ms           take so long
 //	print TEXT           write a line        write TEXT    write without a line's end
 //	flood 10000000       write so many bytes, in lines
 //	env NAME             write a variable's value
 //	result NAME TEXT     have a result, if the job's file names it
+//	log NAME TEXT        have a service print a line
+//	log-flood NAME 10000000  have it print so many bytes
+//	say TEXT             say a line as a driver does
 //	collect-sleep 1s     take so long while collecting
 //	exit 3               end with a status   kill SEGV     end by a signal
 //	oom                  be killed for memory
@@ -131,6 +135,8 @@ func (d *Driver) Prepare(ctx context.Context, o runner.Order, console io.Writer)
 		switch s.verb {
 		case "prepare-fail":
 			return nil, errors.New(s.rest)
+		case "prepare-log":
+			serviceLog(o, s.rest)
 		case "prepare-panic":
 			panic("prepare-panic")
 		case "prepare-sleep":

@@ -134,13 +134,9 @@ func readSpool(dir string, body io.Reader) (*spool, error) {
 	if len(data) < spoolMemory {
 		return &spool{data: data, size: int64(len(data))}, nil
 	}
-	f, err := os.CreateTemp(dir, "result-*")
+	f, err := unnamed(dir, "result-*")
 	if err != nil {
 		return nil, err
-	}
-	// Without a name it can't be left behind, however we end.
-	if err := os.Remove(f.Name()); err != nil {
-		return nil, errors.Join(err, f.Close())
 	}
 	n, err := io.Copy(f, io.MultiReader(bytes.NewReader(data), body))
 	if err != nil {

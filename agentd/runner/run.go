@@ -74,6 +74,7 @@ func New(cfg Config, work ci.Work, claim ci.Claim) *Runner {
 		control:  newControl(),
 	}
 	r.console = newConsole(work.MaxConsole, r.append)
+	r.story.say, r.story.logs = r.console.say, newServiceLogs(cfg.Dir)
 	return r
 }
 
@@ -89,7 +90,9 @@ func (r *Runner) Run(ctx context.Context) {
 	var sender sync.WaitGroup
 	sender.Go(func() { r.console.run(held) })
 
+	defer r.story.logs.close()
 	end := r.execute(held)
+	end = r.keepServiceLogs(held, end)
 	r.finish(held, end)
 	r.control.end()
 	r.remove(ctx)

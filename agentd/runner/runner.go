@@ -76,7 +76,10 @@ type Teller interface {
 	Step(name string) (end func(detail string))
 	// Image says what an image turned out to be.
 	Image(ci.RunImage)
-	// ServiceLog takes what a service prints. It never fails and never waits long.
+	// Say writes a line of ours to the console, also while the script runs. It never waits.
+	Say(line string)
+	// ServiceLog takes what a service prints. It never fails and never waits
+	// long. All of it is kept as one result of the run.
 	ServiceLog(service string) io.Writer
 }
 

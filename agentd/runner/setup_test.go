@@ -20,6 +20,7 @@ type bench struct {
 	driver  *fake.Driver
 	runner  *runner.Runner
 	id      int64
+	dir     string // where results wait
 	cancel  context.CancelFunc
 	done    chan struct{}
 }
@@ -27,7 +28,7 @@ type bench struct {
 // play claims a run of a script and starts it. change may set limits of the backend first.
 func play(t *testing.T, script string, change func(*fake.Backend), results ...string) *bench {
 	t.Helper()
-	b := &bench{t: t, backend: fake.NewBackend(), driver: fake.NewDriver(), done: make(chan struct{})}
+	b := &bench{t: t, backend: fake.NewBackend(), driver: fake.NewDriver(), dir: t.TempDir(), done: make(chan struct{})}
 	if change != nil {
 		change(b.backend)
 	}
@@ -40,7 +41,7 @@ func play(t *testing.T, script string, change func(*fake.Backend), results ...st
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	b.cancel = cancel
-	b.runner = runner.New(runner.Config{Uplink: b.backend, Driver: b.driver, Dir: t.TempDir()}, *work, claim)
+	b.runner = runner.New(runner.Config{Uplink: b.backend, Driver: b.driver, Dir: b.dir}, *work, claim)
 	go func() {
 		defer close(b.done)
 		b.runner.Run(ctx)

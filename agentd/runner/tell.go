@@ -14,6 +14,9 @@ const maxSteps = 200
 
 // story collects what the driver tells about a run, for its end.
 type story struct {
+	say  func(format string, args ...any)
+	logs *serviceLogs
+
 	mu     sync.Mutex
 	steps  []ci.Step
 	images []ci.RunImage
@@ -46,8 +49,11 @@ func (s *story) Image(im ci.RunImage) {
 	}
 }
 
-// ServiceLog implements Teller.
-func (s *story) ServiceLog(string) io.Writer { return io.Discard }
+// Say implements Teller.
+func (s *story) Say(line string) { s.say("%s", line) }
+
+// ServiceLog implements Teller. All that services print passes here.
+func (s *story) ServiceLog(service string) io.Writer { return s.logs.open(service) }
 
 // end fills in what was told.
 func (s *story) end(e *ci.End) {

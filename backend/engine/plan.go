@@ -128,7 +128,7 @@ func (e *Engine) tryPlan(ctx context.Context, run *ci.Run) error {
 	if err != nil {
 		return err
 	}
-	class, err := ci.ClassFor(config.Classes, spec.Resources)
+	class, err := ci.ClassFor(config.Classes, spec.Needs())
 	if err != nil {
 		return err
 	}

@@ -152,7 +152,7 @@ func newRun(job *ci.Job, t ci.Trigger, config *ci.Config, now time.Time) (*ci.Ru
 	if r.Spec, err = jobfile.ParseFreestyle(job.Freestyle); err != nil {
 		return nil, err
 	}
-	class, err := ci.ClassFor(config.Classes, r.Spec.Resources)
+	class, err := ci.ClassFor(config.Classes, r.Spec.Needs())
 	if err != nil {
 		return nil, err
 	}

@@ -1,5 +1,7 @@
 package ci
 
+import "cmp"
+
 // Service is a sidecar: a container that the script reaches by Name on the
 // run's own network. pkg/jobfile reads it from Compose syntax; what Compose has
 // beyond this is refused there, or noted in Spec.Notes.
@@ -84,3 +86,33 @@ type Ulimit struct {
 
 // ServiceLogs is the name of the result that holds what a run's services printed.
 const ServiceLogs = "services"
+
+// What a service gets that names no limits of its own.
+const (
+	DefaultServiceMemory = 512 << 20
+	DefaultServicePids   = 1024
+)
+
+// Limits are those of the service's container in a run with these resources.
+// Cores that it does not limit it shares with the script, which mostly waits
+// for it; memory is its own.
+func (s *Service) Limits(run Resources) Resources {
+	return Resources{
+		CPUs:   cmp.Or(s.Resources.CPUs, run.CPUs),
+		Memory: cmp.Or(s.Resources.Memory, DefaultServiceMemory),
+		Pids:   cmp.Or(s.Resources.Pids, DefaultServicePids),
+	}
+}
+
+// Needs is what the run takes of its agent, the script and the services
+// together: all memory, and all cores that somebody names.
+func (s *Spec) Needs() Resources {
+	sum := s.Resources
+	for i := range s.Services {
+		limits := s.Services[i].Limits(s.Resources)
+		sum.CPUs += s.Services[i].Resources.CPUs
+		sum.Memory += limits.Memory
+		sum.Pids += limits.Pids
+	}
+	return sum
+}

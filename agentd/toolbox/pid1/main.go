@@ -30,7 +30,7 @@ func Main() int {
 		fmt.Fprintf(os.Stderr, "init can't talk over its standard streams: %v\n", err)
 		return 1
 	}
-	s := &server{session: session, family: family, collects: make(chan *yamux.Stream)}
+	s := &server{session: session, family: family, begun: make(chan struct{}), collects: make(chan *yamux.Stream)}
 	err = s.serve()
 	family.killAll()
 	defer s.relays.Wait()
@@ -74,6 +74,7 @@ type server struct {
 	workdir string
 	files   []pipe.File
 	relays  *relay.Server
+	begun   chan struct{} // closed when the script has been started
 	// collects are the agent's wishes for results, closed when no more can come.
 	collects chan *yamux.Stream
 }
@@ -86,6 +87,8 @@ func (s *server) serve() error {
 	if err := s.send(pipe.Event{Hello: &pipe.Hello{Version: pipe.Version}}); err != nil {
 		return err
 	}
+	dispatched := make(chan error, 1)
+	go func() { dispatched <- s.dispatch() }()
 	var first pipe.Command
 	if err := pipe.ReadFrame(s.control, &first, pipe.MaxDown); err != nil {
 		return err
@@ -98,10 +101,9 @@ func (s *server) serve() error {
 	if err != nil {
 		return s.fail(err)
 	}
+	close(s.begun)
 	obeyed := make(chan error, 1)
 	go func() { obeyed <- s.obey(script) }()
-	dispatched := make(chan error, 1)
-	go func() { dispatched <- s.dispatch() }()
 	if err := s.report(script); err != nil {
 		return err
 	}
@@ -124,6 +126,13 @@ func (s *server) dispatch() error {
 		if err != nil {
 			return err
 		}
+		if o.Kind == pipe.Probing {
+			go probe(stream)
+			continue
+		}
+		if !s.awaitScript() {
+			return nil
+		}
 		switch o.Kind {
 		case pipe.Relay:
 			s.relays.Take(o.Listen, stream)
@@ -135,6 +144,16 @@ func (s *server) dispatch() error {
 		default:
 			return fmt.Errorf("a %q stream came where none was due", o.Kind)
 		}
+	}
+}
+
+// awaitScript waits until the script has been started; false means that the agent has left.
+func (s *server) awaitScript() bool {
+	select {
+	case <-s.begun:
+		return true
+	case <-s.session.CloseChan():
+		return false
 	}
 }
 

@@ -4,13 +4,14 @@ package pipe
 type Kind string
 
 // The kinds of streams. There is one Control and one Console stream, in that
-// order, any number of Relay streams until the script's end, and any number of
-// Collect streams after it.
+// order, any number of Probe streams before the script, of Relay streams until
+// its end, and of Collect streams after it.
 const (
 	Control Kind = "control" // Commands down, Events up
 	Console Kind = "console" // up: the script's output, as it wrote it, then EOF
 	Collect Kind = "collect" // one Collection down; a Packing up, the bytes in pieces, a Packed
 	Relay   Kind = "relay"   // idle until a Call comes up; then the bytes of one connection
+	Probing Kind = "probe"   // one Probe down; a Probed up when its addresses take connections
 )
 
 // Opening is the first frame of every stream.
