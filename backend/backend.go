@@ -40,6 +40,8 @@ type Config struct {
 	Hosts []string
 	// GitAllow names hosts that may be reached over http:// and git://, and at private addresses.
 	GitAllow []string
+	// Secrets says where secrets lie; its Key defaults to secret.key in Dir, made if missing.
+	Secrets SecretsConfig
 	// Key signs tokens.
 	Key ed25519.PrivateKey
 	// Lease is how long an agent may be silent; 0 is the default.
@@ -57,6 +59,8 @@ type Backend struct {
 	Source *source.Source
 	Engine *engine.Engine
 	Auth   *auth.Authority
+	// Secrets is what is confidential.
+	Secrets *Secrets
 
 	config Config
 	http   http.Handler
@@ -88,11 +92,16 @@ func (b *Backend) open(ctx context.Context) (err error) {
 	if b.Source, err = source.New(source.Config{Allow: c.GitAllow, Dir: filepath.Join(c.Dir, "source"), Log: c.Log}); err != nil {
 		return err
 	}
-	b.Engine, err = engine.New(engine.Config{
+	c.Secrets.Key, c.Secrets.Make = orDefault(c.Secrets.Key, filepath.Join(c.Dir, "secret.key")), true
+	if b.Secrets, err = OpenSecrets(ctx, c.Secrets, b.Store, c.Log); err != nil {
+		return err
+	}
+	parts := engine.Config{
 		Store: b.Store, Queue: b.Queue, Bus: b.Queue.Bus(), Blobs: b.Blobs, Planner: b.Source,
 		Log: c.Log, URL: c.URL, Lease: c.Lease, Observe: newPhases(c.Metrics).observe,
-	})
-	if err != nil {
+	}
+	b.Secrets.Give(&parts)
+	if b.Engine, err = engine.New(parts); err != nil {
 		return err
 	}
 	if b.Auth, err = auth.New(b.Store, c.Key, b.Store.Now); err != nil {

@@ -11,20 +11,23 @@ type Action string
 
 // The actions. The wire's methods name them in their (ci.v1.access) option.
 const (
-	JobRead     Action = "job.read"
-	JobWrite    Action = "job.write"
-	RunRead     Action = "run.read"
-	RunTrigger  Action = "run.trigger"
-	RunAbort    Action = "run.abort"
-	EventRead   Action = "event.read"
-	AgentRead   Action = "agent.read"
-	AgentDrain  Action = "agent.drain"
-	AgentWork   Action = "agent.work"
-	QueueRead   Action = "queue.read"
-	ConfigRead  Action = "config.read"
-	ConfigWrite Action = "config.write"
-	TokenManage Action = "token.manage"
-	MetricsRead Action = "metrics.read"
+	JobRead        Action = "job.read"
+	JobWrite       Action = "job.write"
+	RunRead        Action = "run.read"
+	RunTrigger     Action = "run.trigger"
+	RunAbort       Action = "run.abort"
+	EventRead      Action = "event.read"
+	AgentRead      Action = "agent.read"
+	AgentDrain     Action = "agent.drain"
+	AgentWork      Action = "agent.work"
+	QueueRead      Action = "queue.read"
+	ConfigRead     Action = "config.read"
+	ConfigWrite    Action = "config.write"
+	TokenManage    Action = "token.manage"
+	SecretWrite    Action = "secret.write"
+	SecretList     Action = "secret.list"
+	RegistryManage Action = "registry.manage"
+	MetricsRead    Action = "metrics.read"
 )
 
 // Rule is one row of the table action × role.
@@ -50,6 +53,9 @@ var Rules = []Rule{
 	{ConfigRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
 	{ConfigWrite, []ci.Role{ci.RoleAdmin}, false},
 	{TokenManage, []ci.Role{ci.RoleAdmin}, false},
+	{SecretWrite, []ci.Role{ci.RoleAdmin, ci.RoleMaintain}, true},
+	{SecretList, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, true},
+	{RegistryManage, []ci.Role{ci.RoleAdmin}, false},
 	{MetricsRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
 }
 

@@ -51,10 +51,10 @@ func TestPolicy(t *testing.T) {
 		}
 		return out
 	}
-	look := []Action{JobRead, RunRead, EventRead, AgentRead, QueueRead, ConfigRead, MetricsRead}
+	look := []Action{JobRead, RunRead, EventRead, AgentRead, QueueRead, ConfigRead, SecretList, MetricsRead}
 	require.ElementsMatch(t, look, may(ci.RoleRead))
 	require.ElementsMatch(t, append(slices.Clone(look), RunTrigger, RunAbort), may(ci.RoleTrigger))
-	require.ElementsMatch(t, append(slices.Clone(look), RunTrigger, RunAbort, JobWrite), may(ci.RoleMaintain))
+	require.ElementsMatch(t, append(slices.Clone(look), RunTrigger, RunAbort, JobWrite, SecretWrite), may(ci.RoleMaintain))
 	require.ElementsMatch(t, []Action{AgentWork}, may(ci.RoleAgent))
 	require.Len(t, may(ci.RoleAdmin), len(Rules))
 	require.ElementsMatch(t, []Action{JobRead, RunRead, RunTrigger, RunAbort}, may(ci.RoleRun))

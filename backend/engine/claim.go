@@ -31,6 +31,14 @@ func (e *Engine) Claim(ctx context.Context, c ci.Claim) (*ci.Work, error) {
 	}
 	timeout, grace := timeoutOf(queued.Spec, config), time.Duration(config.AbortGrace)
 	bearer, hash := runToken(queued)
+	work := &ci.Work{
+		Timeout: timeout, AbortGrace: grace, URL: e.runURL(queued), Token: bearer,
+		MaxConsole: config.MaxConsole, MaxResult: config.MaxResult, MaxResultFiles: config.MaxResultFiles,
+	}
+	refused, err := e.prepareAccess(ctx, queued, c, work)
+	if err != nil {
+		return nil, err
+	}
 	var run *ci.Run
 	err = e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
 		now := e.Store.Now()
@@ -45,11 +53,13 @@ func (e *Engine) Claim(ctx context.Context, c ci.Claim) (*ci.Work, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.waiting.forget(c.Run)
 	e.moved(ctx, run)
-	return &ci.Work{
-		Run: *run, Timeout: timeout, AbortGrace: grace, URL: e.runURL(run), Token: bearer,
-		MaxConsole: config.MaxConsole, MaxResult: config.MaxResult, MaxResultFiles: config.MaxResultFiles,
-	}, nil
+	if refused != nil {
+		return nil, e.refuse(ctx, c, *refused)
+	}
+	work.Run = *run
+	return work, nil
 }
 
 // timeoutOf is the job's timeout, capped by the global one.

@@ -40,13 +40,19 @@ type Config struct {
 	Bus     queue.Bus
 	Blobs   blob.Store
 	Planner Planner // only for Run
-	Log     *slog.Logger
+	// Secrets and Registries are read when runs are claimed; an engine without
+	// them can't claim runs that name secrets.
+	Secrets    Secrets
+	Registries Registries
+	Log        *slog.Logger
 	// URL is where people reach the API; runs' addresses begin with it.
 	URL string
 	// Lease is how long an agent may be silent before its runs are lost. Default 60 s.
 	Lease time.Duration
 	// PlanFor is how long planning is tried while the git host is away. Default 60 s.
 	PlanFor time.Duration
+	// AccessFor is how long a claim is tried while a store of secrets is away. Default 2 min.
+	AccessFor time.Duration
 	// Sweep is the time between two looks for stale, expired and overdue runs. Default 5 s.
 	Sweep time.Duration
 	// Observe, if set, is told how long each phase of a run took, once it is done.
@@ -60,6 +66,7 @@ type Engine struct {
 	holder  string
 	planned chan int64         // ids that wait for a planner here
 	outbox  chan queue.Message // committed, not yet published
+	waiting patience
 }
 
 // New checks the configuration and fills in defaults.
@@ -69,6 +76,7 @@ func New(c Config) (*Engine, error) {
 	}
 	defaultTo(&c.Lease, time.Minute)
 	defaultTo(&c.PlanFor, time.Minute)
+	defaultTo(&c.AccessFor, 2*time.Minute)
 	defaultTo(&c.Sweep, 5*time.Second)
 	if c.Observe == nil {
 		c.Observe = func(*ci.Run) {}

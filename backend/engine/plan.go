@@ -124,6 +124,9 @@ func (e *Engine) tryPlan(ctx context.Context, run *ci.Run) error {
 	if err != nil {
 		return err
 	}
+	if err := e.checkSecrets(ctx, run, spec); err != nil {
+		return err
+	}
 	config, err := e.Store.GetConfig(ctx)
 	if err != nil {
 		return err

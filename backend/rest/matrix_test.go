@@ -38,7 +38,7 @@ func fillPath(pattern, job, id string) string {
 	if strings.HasPrefix(pattern, "/tokens") {
 		id = "00000000-0000-0000-0000-000000000000"
 	}
-	return strings.NewReplacer("{name}", job, "{id}", id, "{result}", "junit").Replace(pattern)
+	return strings.NewReplacer("{name}", job, "{id}", id, "{result}", "junit", "{key}", "TOKEN", "{host}", "docker.io").Replace(pattern)
 }
 
 // TestMatrix tries every route with every role, on a job that the token may

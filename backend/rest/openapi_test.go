@@ -96,7 +96,7 @@ func TestPaths(t *testing.T) {
 		"GET /jobs/{name}", "DELETE /jobs/{name}", "GET /runs", "GET /events", "GET /agents", "PUT /agents/{id}/drain",
 		"DELETE /agents/{id}/drain", "GET /queues", "GET /config", "PUT /config", "POST /tokens", "GET /tokens",
 		"DELETE /tokens/{id}", "POST /runs:batch", "GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.yaml",
-		"GET /schemas/job.json",
+		"GET /schemas/job.json", "PUT /jobs/{name}/secrets/{key}", "DELETE /jobs/{name}/secrets/{key}", "GET /jobs/{name}/secrets",
 	} {
 		require.Contains(t, served, want)
 	}

@@ -39,12 +39,15 @@ type Blobs interface {
 
 // Config is what the handler needs. All fields are required but those that say what they default to.
 type Config struct {
-	Engine  rpc.Engine
-	Store   rpc.Store
-	Bus     rpc.Bus
-	Auth    Auth
-	Console Console
-	Blobs   Blobs
+	Engine rpc.Engine
+	Store  rpc.Store
+	Bus    rpc.Bus
+	Auth   Auth
+	// Secrets and Registries keep what is never shown again.
+	Secrets    rpc.Secrets
+	Registries rpc.Registries
+	Console    Console
+	Blobs      Blobs
 	// ResultKey is the key of a result's bytes among the Blobs.
 	ResultKey func(run int64, name string) string
 	// CheckSpec parses a freestyle job's document; pkg/jobfile does it.
@@ -100,7 +103,7 @@ func New(c Config) (http.Handler, error) {
 		return nil, errors.New("rest: Auth, Console, Blobs, ResultKey and Schema are required")
 	}
 	services, err := rpc.New(rpc.Config{
-		Engine: c.Engine, Store: c.Store, Bus: c.Bus, Tokens: c.Auth,
+		Engine: c.Engine, Store: c.Store, Bus: c.Bus, Tokens: c.Auth, Secrets: c.Secrets, Registries: c.Registries,
 		CheckSpec: c.CheckSpec, CheckURL: c.CheckURL, Log: c.Log,
 	})
 	if err != nil {

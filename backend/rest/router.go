@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"ci/backend/auth"
@@ -121,8 +122,14 @@ func (n *node) find(path string, vars []string) (*node, []string) {
 	return next.find(rest, vars)
 }
 
-// validSegment is what a variable may be: the names of jobs, results, agents and ids all are.
+// validSegment is what a variable may be: the names of jobs, results, agents and ids all are,
+// and the hosts of registries, which may end with a port.
 func validSegment(s string) bool {
+	host, port, found := strings.Cut(s, ":")
+	if n, err := strconv.ParseUint(port, 10, 16); found && (err != nil || n == 0) {
+		return false
+	}
+	s = host
 	if s == "" || s == "." || s == ".." {
 		return false
 	}

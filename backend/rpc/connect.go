@@ -31,6 +31,7 @@ func (s *Services) Mount(handle func(path string, h http.Handler), requestID fun
 	handle(civ1connect.NewAgentServiceHandler(s, opts...))
 	handle(civ1connect.NewConfigServiceHandler(s, opts...))
 	handle(civ1connect.NewTokenServiceHandler(s, opts...))
+	handle(civ1connect.NewSecretServiceHandler(s, opts...))
 	handle(civ1connect.NewEventServiceHandler(s, opts...))
 }
 

@@ -123,6 +123,13 @@ func (s *Services) DeleteJob(ctx context.Context, req *civ1.DeleteJobRequest) (*
 	if err != nil {
 		return nil, err
 	}
+	if _, err := s.Store.GetJob(ctx, req.GetName()); err != nil {
+		return nil, err
+	}
+	// The secrets go first: a later job of the same name must not find them.
+	if err := s.Secrets.Forget(ctx, req.GetName()); err != nil {
+		return nil, err
+	}
 	return new(emptypb.Empty), s.Store.DeleteJob(ctx, req.GetName(), version)
 }
 

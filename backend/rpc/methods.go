@@ -73,6 +73,7 @@ func files() []protoreflect.FileDescriptor {
 		civ1.File_ci_v1_config_service_proto,
 		civ1.File_ci_v1_token_service_proto,
 		civ1.File_ci_v1_event_service_proto,
+		civ1.File_ci_v1_secret_service_proto,
 	}
 }
 
@@ -166,6 +167,12 @@ func (s *Services) funcs() map[string]function {
 		"CreateToken":    unary(s.CreateToken),
 		"ListTokens":     unary(s.ListTokens),
 		"RevokeToken":    unary(s.RevokeToken),
+		"PutSecret":      unary(s.PutSecret),
+		"ListSecrets":    unary(s.ListSecrets),
+		"DeleteSecret":   unary(s.DeleteSecret),
+		"PutRegistry":    unary(s.PutRegistry),
+		"ListRegistries": unary(s.ListRegistries),
+		"DeleteRegistry": unary(s.DeleteRegistry),
 		"WatchEvents":    {new: func() proto.Message { return new(civ1.WatchEventsRequest) }},
 	}
 }

@@ -73,6 +73,9 @@ type Config struct {
 	Store  Store
 	Bus    Bus
 	Tokens Minter
+	// Secrets and Registries keep what is never shown again.
+	Secrets    Secrets
+	Registries Registries
 	// CheckSpec parses a freestyle job's document; pkg/jobfile does it.
 	CheckSpec func(doc []byte) (*ci.Spec, error)
 	// CheckURL says whether a git URL may be fetched from; backend/source does it.
@@ -88,8 +91,8 @@ type Services struct {
 
 // New checks the configuration.
 func New(c Config) (*Services, error) {
-	if c.Engine == nil || c.Store == nil || c.Bus == nil || c.Tokens == nil || c.CheckSpec == nil || c.CheckURL == nil || c.Log == nil {
-		return nil, errors.New("rpc: Engine, Store, Bus, Tokens, CheckSpec, CheckURL and Log are required")
+	if c.Engine == nil || c.Store == nil || c.Bus == nil || c.Tokens == nil || c.Secrets == nil || c.Registries == nil || c.CheckSpec == nil || c.CheckURL == nil || c.Log == nil {
+		return nil, errors.New("rpc: Engine, Store, Bus, Tokens, Secrets, Registries, CheckSpec, CheckURL and Log are required")
 	}
 	s := &Services{Config: c}
 	var err error

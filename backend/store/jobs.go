@@ -98,7 +98,7 @@ func (tx *Tx) staleJob(ctx context.Context, name string, ifVersion int64) error 
 	return ci.Errorf(ci.CodeStale, "job %q is at version %d, not %d: somebody changed it; read it again", name, j.Version, ifVersion)
 }
 
-// DeleteJob removes the job; its runs stay. ifVersion is as in PutJob, 0 is any.
+// DeleteJob removes the job and its secrets; its runs stay. ifVersion is as in PutJob, 0 is any.
 func (tx *Tx) DeleteJob(ctx context.Context, name string, ifVersion int64) error {
 	text, args := "DELETE FROM jobs WHERE name = ?", []any{name}
 	if ifVersion > 0 {
@@ -106,6 +106,9 @@ func (tx *Tx) DeleteJob(ctx context.Context, name string, ifVersion int64) error
 		args = append(args, ifVersion)
 	}
 	n, err := tx.s.exec(ctx, text, args...)
+	if err == nil && n == 1 {
+		_, err = tx.s.exec(ctx, "DELETE FROM secrets WHERE job = ?", name)
+	}
 	if err != nil || n == 1 {
 		return err
 	}

@@ -39,11 +39,12 @@ type Client struct {
 	config Config
 	http   *http.Client
 
-	jobs   civ1connect.JobServiceClient
-	runs   civ1connect.RunServiceClient
-	agents civ1connect.AgentServiceClient
-	system civ1connect.ConfigServiceClient
-	tokens civ1connect.TokenServiceClient
+	jobs    civ1connect.JobServiceClient
+	runs    civ1connect.RunServiceClient
+	agents  civ1connect.AgentServiceClient
+	system  civ1connect.ConfigServiceClient
+	tokens  civ1connect.TokenServiceClient
+	secrets civ1connect.SecretServiceClient
 }
 
 // New checks the configuration. It does not call the server.
@@ -69,11 +70,12 @@ func New(c Config) (*Client, error) {
 	root := base.String()
 	return &Client{
 		base: base, config: c, http: h,
-		jobs:   civ1connect.NewJobServiceClient(h, root),
-		runs:   civ1connect.NewRunServiceClient(h, root),
-		agents: civ1connect.NewAgentServiceClient(h, root),
-		system: civ1connect.NewConfigServiceClient(h, root),
-		tokens: civ1connect.NewTokenServiceClient(h, root),
+		jobs:    civ1connect.NewJobServiceClient(h, root),
+		runs:    civ1connect.NewRunServiceClient(h, root),
+		agents:  civ1connect.NewAgentServiceClient(h, root),
+		system:  civ1connect.NewConfigServiceClient(h, root),
+		tokens:  civ1connect.NewTokenServiceClient(h, root),
+		secrets: civ1connect.NewSecretServiceClient(h, root),
 	}, nil
 }
 

@@ -2,6 +2,7 @@ package ci
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -103,6 +104,11 @@ func (j *Job) Validate() error {
 	checkParameters(&f, j.Parameters)
 	checkTriggers(&f, j.Triggers)
 	return f.err("the job")
+}
+
+// HasParameter says whether the job has an input of that name.
+func (j *Job) HasParameter(name string) bool {
+	return slices.ContainsFunc(j.Parameters, func(p Parameter) bool { return p.Name == name })
 }
 
 func (g *Git) check(f *faults) {

@@ -55,7 +55,22 @@ func everyField(t *testing.T, k *kit) {
 	require.Len(t, gotEvents, 1)
 	same(t, event, &gotEvents[0], err)
 
+	everyFieldOfSealed(t, k, job.Name)
 	everyFieldOfARun(t, k)
+}
+
+// everyFieldOfSealed does so for what has a sealed value; the store sets versions and times itself.
+func everyFieldOfSealed(t *testing.T, k *kit, job string) {
+	secret, registry := filled[ci.Secret](t, 100), filled[ci.Registry](t, 100)
+	secret.Job = job
+	k.do(func(tx *store.Tx) error { return tx.PutSecret(k.ctx, secret, []byte{1}) })
+	secrets, err := k.ListSecrets(k.ctx, job)
+	require.Len(t, secrets, 1)
+	same(t, secret, &secrets[0], err)
+	k.do(func(tx *store.Tx) error { return tx.PutRegistry(k.ctx, registry, []byte{1}) })
+	registries, err := k.ListRegistries(k.ctx)
+	require.Len(t, registries, 1)
+	same(t, registry, &registries[0], err)
 }
 
 // everyFieldOfARun does so for what belongs to a run.

@@ -27,6 +27,7 @@ type settings struct {
 	data, database, queue, blobs string
 	url                          string
 	lease                        time.Duration
+	secrets                      Secrets
 	logLevel, logFormat, config  string
 }
 
@@ -40,6 +41,7 @@ func (s *settings) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&s.logFormat, "log-format", "text", "text or json")
 	fs.StringVar(&s.config, setting.FileFlag, "", "YAML file with settings, each under its flag's name")
+	s.secrets.Flags(fs, "none; runs that need secrets end as error")
 	s.Flags(fs, "", 0.85)
 }
 
@@ -124,7 +126,13 @@ func (s *settings) run(ctx context.Context, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	e, err := engine.New(engine.Config{Store: db, Queue: q, Bus: q.Bus(), Blobs: blobs, Log: log, URL: s.url, Lease: s.lease})
+	secrets, err := backend.OpenSecrets(ctx, s.secrets.Config(), db, log)
+	if err != nil {
+		return err
+	}
+	parts := engine.Config{Store: db, Queue: q, Bus: q.Bus(), Blobs: blobs, Log: log, URL: s.url, Lease: s.lease}
+	secrets.Give(&parts)
+	e, err := engine.New(parts)
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,13 @@ type Client interface {
 	CreateToken(ctx context.Context, t ci.Token) (bearer string, made ci.Token, err error)
 	ListTokens(ctx context.Context) iter.Seq2[ci.Token, error]
 	RevokeToken(ctx context.Context, id string) error
+
+	PutSecret(ctx context.Context, job, name, value string) (ci.Secret, error)
+	ListSecrets(ctx context.Context, job string) ([]ci.Secret, error)
+	DeleteSecret(ctx context.Context, job, name string) error
+	PutRegistry(ctx context.Context, a ci.RegistryAccess) (ci.Registry, error)
+	ListRegistries(ctx context.Context) ([]ci.Registry, error)
+	DeleteRegistry(ctx context.Context, host string) error
 }
 
 // client opens the API of the server that is meant.

@@ -13,28 +13,31 @@ import (
 // fakeClient is a server in memory. A run is the list of states that it goes
 // through; waiting moves along it.
 type fakeClient struct {
-	jobs      map[string]ci.Job
-	runs      map[int64][]ci.Run
-	trigger   ci.Trigger // the last
-	aborted   []int64
-	report    ci.QueueReport
-	results   []ci.Result
-	bytes     map[string]string // of results and consoles
-	events    []ci.Event
-	agents    []ci.Agent
-	drained   map[string]*ci.Drain
-	queues    []ci.QueueDepth
-	config    ci.Config
-	tokens    []ci.Token
-	onWait    func(until ci.Until) // called before a wait blocks
-	onConsole func()
-	filter    ci.RunFilter
-	err       error // every call's
+	jobs       map[string]ci.Job
+	runs       map[int64][]ci.Run
+	trigger    ci.Trigger // the last
+	aborted    []int64
+	report     ci.QueueReport
+	results    []ci.Result
+	bytes      map[string]string // of results and consoles
+	events     []ci.Event
+	agents     []ci.Agent
+	drained    map[string]*ci.Drain
+	queues     []ci.QueueDepth
+	config     ci.Config
+	tokens     []ci.Token
+	secrets    []ci.Secret
+	registries []ci.Registry
+	values     map[string]string    // of secrets and accounts
+	onWait     func(until ci.Until) // called before a wait blocks
+	onConsole  func()
+	filter     ci.RunFilter
+	err        error // every call's
 }
 
 func newFakeClient() *fakeClient {
 	return &fakeClient{
-		jobs: map[string]ci.Job{}, runs: map[int64][]ci.Run{}, bytes: map[string]string{}, drained: map[string]*ci.Drain{}, config: ci.DefaultConfig(),
+		values: map[string]string{}, jobs: map[string]ci.Job{}, runs: map[int64][]ci.Run{}, bytes: map[string]string{}, drained: map[string]*ci.Drain{}, config: ci.DefaultConfig(),
 	}
 }
 

@@ -137,7 +137,7 @@ func (o *options) open(ctx context.Context, addr net.Addr, log *slog.Logger, reg
 	}
 	return backend.New(ctx, backend.Config{
 		Dir: o.data, Database: o.database, Queue: o.queue, Blobs: o.blobs, URL: o.publicURL(addr),
-		GitAllow: o.gitAllow, Key: key, Lease: o.lease, Version: machine.Version, Log: log, Metrics: reg,
+		GitAllow: o.gitAllow, Key: key, Secrets: o.secrets.Config(), Lease: o.lease, Version: machine.Version, Log: log, Metrics: reg,
 	})
 }
 

@@ -28,6 +28,7 @@ type options struct {
 	tlsKey    string
 	plainHTTP bool
 	tokenKey  string
+	secrets   machine.Secrets
 	logLevel  string
 	logFormat string
 	config    string
@@ -48,6 +49,7 @@ func (o *options) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.tlsKey, "tls-key", "", "private key (PEM) of --tls-cert")
 	fs.BoolVar(&o.plainHTTP, "plain-http", false, "serve HTTP without TLS on an address that is not loopback, for example behind a load balancer")
 	fs.StringVar(&o.tokenKey, "token-key", "", "file with the Ed25519 key that signs tokens, the same for all cids (default: token.key in the data folder, made if missing)")
+	o.secrets.Flags(fs, "secret.key in the data folder, made if missing")
 	fs.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	fs.StringVar(&o.config, setting.FileFlag, "", "YAML file with settings, each under its flag's name")
