@@ -8,7 +8,7 @@ import (
 type SealedRow struct {
 	Sealed []byte
 
-	at            *sealedTable
+	at            sealedTable
 	first, second string // the row's keys
 }
 
@@ -26,17 +26,18 @@ type sealedTable struct {
 	first, second string // the columns of its key; second may be ""
 }
 
-var sealedTables = []sealedTable{
-	{kind: "secret", table: "secrets", first: "job", second: "name"},
-	{kind: "registry", table: "registries", first: "host"},
-	{kind: "ssh-key", table: "ssh_keys", first: "name"},
+func sealedTables() []sealedTable {
+	return []sealedTable{
+		{kind: "secret", table: "secrets", first: "job", second: "name"},
+		{kind: "registry", table: "registries", first: "host"},
+		{kind: "ssh-key", table: "ssh_keys", first: "name"},
+	}
 }
 
 // SealedRows returns every sealed value. It is for changing keys; there are few enough.
 func (r reader) SealedRows(ctx context.Context) ([]SealedRow, error) {
 	all := []SealedRow{}
-	for i := range sealedTables {
-		t := &sealedTables[i]
+	for _, t := range sealedTables() {
 		fields := t.first + ", ''"
 		if t.second != "" {
 			fields = t.first + ", " + t.second
