@@ -79,8 +79,13 @@ func (b *box) workOrder() *pipe.Order {
 	if b.sandbox != nil {
 		files = b.sandbox.files
 	}
+	tools := ""
+	if b.order.Spec.CI {
+		tools = pipe.Tools
+	}
 	return &pipe.Order{
 		Script:  b.order.Spec.Script,
+		Tools:   tools,
 		Env:     slices.Concat(b.env, b.order.Env),
 		User:    user,
 		Workdir: e.Workdir,

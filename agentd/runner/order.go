@@ -32,6 +32,7 @@ func (r *Runner) order() Order {
 			Submodules: spec.Git.Submodules,
 		}
 	}
+	r.offerAPI(&o)
 	return o
 }
 

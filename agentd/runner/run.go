@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -18,6 +19,8 @@ type Config struct {
 	Uplink Uplink
 	Driver Driver
 	Log    *slog.Logger
+	// API answers the calls of scripts whose job file says ci: true; nil means that they have none to call.
+	API http.Handler
 	// Dir is where results wait while they are uploaded; "" means the system's temporary folder.
 	Dir string
 	// CallTimeout bounds one attempt of one call to the backend (30 s).

@@ -24,12 +24,13 @@ import (
 //	wall      keeps jobs away from the machine that they run on
 //
 // "sh" is recognised as the program's own name too, for scripts whose first
-// line names it through a link.
+// line names it through a link. Under the name ci there are no such verbs: it is
+// the command line then.
 func Main(args []string) (code int, ran bool) {
 	if len(args) > 0 && filepath.Base(args[0]) == "sh" {
 		return shell.Main(args[1:]), true
 	}
-	if len(args) < 2 {
+	if len(args) < 2 || filepath.Base(args[0]) == "ci" {
 		return 0, false
 	}
 	switch args[1] {

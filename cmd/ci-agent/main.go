@@ -7,10 +7,14 @@ import (
 
 	"ci/agentd/toolbox"
 	"ci/cmd/ci-agent/machine"
+	"ci/cmd/ci/cli"
 )
 
 func main() {
 	if code, ran := toolbox.Main(os.Args); ran {
+		os.Exit(code)
+	}
+	if code, ran := cli.Named(os.Args, machine.Version); ran {
 		os.Exit(code)
 	}
 	os.Exit(machine.Main(os.Args[1:], os.Stdout, os.Stderr))

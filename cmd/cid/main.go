@@ -6,11 +6,16 @@ import (
 	"os"
 
 	"ci/agentd/toolbox"
+	"ci/cmd/ci-agent/machine"
+	"ci/cmd/ci/cli"
 	"ci/cmd/cid/daemon"
 )
 
 func main() {
 	if code, ran := toolbox.Main(os.Args); ran {
+		os.Exit(code)
+	}
+	if code, ran := cli.Named(os.Args, machine.Version); ran {
 		os.Exit(code)
 	}
 	os.Exit(daemon.Main(os.Args[1:], os.Stdout, os.Stderr))

@@ -46,7 +46,7 @@ func (s *server) begin(o *pipe.Order) (*script, error) {
 		return nil, err
 	}
 	s.files = o.Files
-	env := who.environ(o.Env)
+	env := withFolder(who.environ(o.Env), o.Tools)
 	argv, err := command(o, env)
 	if err != nil {
 		return nil, err

@@ -56,6 +56,8 @@ type Order struct {
 	Own bool `json:"own,omitempty"`
 	// Shell is a path in the image; "" lets init look for one.
 	Shell string `json:"shell,omitempty"`
+	// Tools is a folder that is searched for programs after all of PATH; "" is none.
+	Tools string `json:"tools,omitempty"`
 	// Files are put back to what is said here before the script starts: they
 	// are shared with the runs that used the same network before.
 	Files []File `json:"files,omitempty"`
@@ -121,6 +123,8 @@ type Packed struct {
 const (
 	Folder = "/.ci"
 	Binary = Folder + "/ci-agent"
+	// Tools has the binary under the names of programs for scripts: ci.
+	Tools = Folder + "/bin"
 )
 
 // Fetch is what a checkout container reads from its standard input, as one frame.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -86,6 +87,8 @@ type Parts struct {
 	Lease time.Duration
 	// Reborn is told the agent's id once nothing of its earlier life is left.
 	Reborn func(ctx context.Context, agent string) error
+	// API answers the scripts that may call it.
+	API http.Handler
 	Log    *slog.Logger
 }
 
@@ -130,6 +133,7 @@ func New(o Options, p Parts) (Agent, error) {
 			return c.Classes, nil
 		},
 		Depths: p.Store.QueueDepths, CPUs: o.cpus, Memory: memory, Threshold: o.threshold, TTL: p.Lease, Dir: spool, Log: p.Log,
+		Runner: runner.Config{API: p.API},
 	})
 }
 

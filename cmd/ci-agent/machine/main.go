@@ -36,7 +36,7 @@ func (s *settings) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&s.database, "database", "", "the cids' database: postgres://…, or sqlite:PATH on the same machine (required)")
 	fs.StringVar(&s.queue, "queue", "", "the cids' message queue: nats://HOST:PORT (required)")
 	fs.StringVar(&s.blobs, "blobs", "", "the cids' objects: s3://BUCKET/PREFIX?endpoint=HOST:PORT, or file:DIR on a shared disk (required)")
-	fs.StringVar(&s.url, "url", "http://127.0.0.1:8080", "where people reach the API, for CI_RUN_URL")
+	fs.StringVar(&s.url, "url", "http://127.0.0.1:8080", "where people reach the API, for CI_RUN_URL; scripts with ci: true call it through this agent")
 	fs.DurationVar(&s.lease, "lease", time.Minute, "the cids' --lease")
 	fs.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&s.logFormat, "log-format", "text", "text or json")
@@ -136,7 +136,11 @@ func (s *settings) run(ctx context.Context, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	agent, err := New(s.Options, Parts{Dir: s.data, Uplink: e, Queue: q, Bus: q.Bus(), Store: db, Lease: s.lease, Reborn: e.Disown, Log: log})
+	api, err := proxy(s.url, log)
+	if err != nil {
+		return err
+	}
+	agent, err := New(s.Options, Parts{Dir: s.data, Uplink: e, Queue: q, Bus: q.Bus(), Store: db, Lease: s.lease, Reborn: e.Disown, API: api, Log: log})
 	if err != nil {
 		return err
 	}

@@ -226,5 +226,5 @@ func (o *options) newAgent(b *backend.Backend, log *slog.Logger, reg *prometheus
 	if o.agent == "off" {
 		return machine.Off(), nil
 	}
-	return machine.New(o.machine, machine.Parts{Dir: o.data, Uplink: b.Engine, Queue: b.Queue, Bus: b.Queue.Bus(), Store: b.Store, Lease: o.lease, Reborn: b.Engine.Disown, Log: log})
+	return machine.New(o.machine, machine.Parts{Dir: o.data, Uplink: b.Engine, Queue: b.Queue, Bus: b.Queue.Bus(), Store: b.Store, Lease: o.lease, Reborn: b.Engine.Disown, API: b.Handler(), Log: log})
 }
