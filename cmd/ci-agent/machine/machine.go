@@ -89,7 +89,7 @@ type Parts struct {
 	Reborn func(ctx context.Context, agent string) error
 	// API answers the scripts that may call it.
 	API http.Handler
-	Log    *slog.Logger
+	Log *slog.Logger
 }
 
 // Store answers what an agent wants to know about all runs.
