@@ -45,6 +45,9 @@ func (d *Docker) call(ctx context.Context, method, path string, body io.Reader) 
 	if err != nil {
 		return nil, err
 	}
+	if method == http.MethodPost && strings.HasPrefix(path, "/containers/") {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	r, err := d.http.Do(req)
 	if err != nil {
 		return nil, err
@@ -107,9 +110,11 @@ func (d *Docker) Remove(ctx context.Context, objects []string) error {
 	return errors.Join(errs...)
 }
 
-// Import makes an image whose whole content is a tar archive.
-func (d *Docker) Import(ctx context.Context, name, tag string, archive io.Reader) error {
-	b, err := d.call(ctx, http.MethodPost, "/images/create?fromSrc=-&repo="+name+"&tag="+tag, archive)
+// Import makes an image whose whole content is a tar archive. changes are
+// words of a Dockerfile, such as "USER 1000".
+func (d *Docker) Import(ctx context.Context, name, tag string, archive io.Reader, changes ...string) error {
+	query := url.Values{"fromSrc": {"-"}, "repo": {name}, "tag": {tag}, "changes": changes}
+	b, err := d.call(ctx, http.MethodPost, "/images/create?"+query.Encode(), archive)
 	if err == nil && strings.Contains(string(b), `"error"`) {
 		err = fmt.Errorf("docker: import: %s", b)
 	}

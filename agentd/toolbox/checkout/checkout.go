@@ -107,6 +107,12 @@ func (g *git) fetch(o pipe.Fetch) error {
 // submodules fetches what the commit's .gitmodules names. It was written by
 // whoever made the commit, so files of this container and programs are out of reach.
 func (g *git) submodules(o pipe.Fetch) error {
+	guard, err := newGuard(g.url)
+	if err != nil {
+		return err
+	}
+	defer guard.close()
+	g.guarded = guard.settings()
 	args := []string{"submodule", "update", "--init", "--recursive", "--force"}
 	if o.Depth > 0 {
 		args = append(args, fmt.Sprintf("--depth=%d", o.Depth))

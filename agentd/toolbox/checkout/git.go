@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -36,10 +37,11 @@ var settings = []string{
 
 // git runs git in one repository.
 type git struct {
-	dir   string
-	url   string // with a password, if there is one
-	shown string // without
-	tell  func(line string)
+	dir     string
+	url     string // with a password, if there is one
+	shown   string // without
+	tell    func(line string)
+	guarded []string // settings for submodules
 }
 
 // gitError is a git that failed, with its last lines.
@@ -121,7 +123,7 @@ func (g *git) output(args ...string) (string, error) {
 }
 
 func (g *git) command(args ...string) *exec.Cmd {
-	cmd := exec.Command("git", append(settings[:len(settings):len(settings)], args...)...)
+	cmd := exec.Command("git", slices.Concat(settings, g.guarded, args)...)
 	cmd.Dir = g.dir
 	cmd.Env = environ(protocols(g.url, args[0] == "submodule"))
 	return cmd
