@@ -8,8 +8,10 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 
+	"ci/agentd/runner"
 	"ci/agentd/toolbox/pipe"
 	"ci/pkg/ci"
+	"ci/pkg/sshkey"
 )
 
 // checkoutMemory is what git gets at least: unpacking a large repository
@@ -26,6 +28,10 @@ func (b *box) checkout(ctx context.Context, console io.Writer) error {
 	if !ci.ValidCommit(b.order.Checkout.CommitSHA) {
 		return ci.Errorf(ci.CodeInvalid, "%q is not a full commit id", b.order.Checkout.CommitSHA)
 	}
+	key, err := b.checkoutKey(console)
+	if err != nil {
+		return err
+	}
 	name := b.d.name(roleName(b.order.Run, "checkout"))
 	defer b.endCheckout(ctx, name)
 	var said tail
@@ -35,7 +41,7 @@ func (b *box) checkout(ctx context.Context, console io.Writer) error {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	answer, err := b.fetch(conn, console)
+	answer, err := b.fetch(conn, key, console)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -73,21 +79,57 @@ func (b *box) launchCheckout(ctx context.Context, name string, said io.Writer) (
 }
 
 // fetch sends the order and waits for the answer, passing on what git prints.
-func (b *box) fetch(conn *attached, console io.Writer) (pipe.Fetched, error) {
-	c := b.order.Checkout
-	order := pipe.Fetch{URL: c.URL, CommitSHA: c.CommitSHA, Depth: c.Depth, Submodules: c.Submodules, Dir: ci.DefaultWorkdir}
-	if err := pipe.WriteFrame(conn, order, pipe.MaxDown); err != nil {
+// Meanwhile the container's ssh can log in by the run's key.
+func (b *box) fetch(conn *attached, key []runner.Relay, console io.Writer) (pipe.Fetched, error) {
+	session, err := pipe.Client(conn)
+	if err != nil {
 		return pipe.Fetched{}, err
 	}
+	defer session.Close()
+	control, err := session.OpenStream()
+	if err == nil {
+		err = pipe.WriteFrame(control, pipe.Opening{Kind: pipe.Control}, pipe.MaxUp)
+	}
+	if err == nil {
+		err = pipe.WriteFrame(control, b.fetchOrder(key), pipe.MaxDown)
+	}
+	if err != nil {
+		return pipe.Fetched{}, err
+	}
+	stop := serveRelays(session, key, b.log)
+	defer stop()
+	defer session.Close() // before stop, which then waits for nothing of the container's
 	for {
 		var answer pipe.Fetched
-		if err := pipe.ReadFrame(conn, &answer, pipe.MaxUp); err != nil || answer.Done {
+		if err := pipe.ReadFrame(control, &answer, pipe.MaxUp); err != nil || answer.Done {
 			return answer, err
 		}
 		if _, err := fmt.Fprintln(console, answer.Print); err != nil {
 			return answer, fmt.Errorf("the console takes nothing: %w", err)
 		}
 	}
+}
+
+func (b *box) fetchOrder(key []runner.Relay) pipe.Fetch {
+	c := b.order.Checkout
+	o := pipe.Fetch{URL: c.URL, CommitSHA: c.CommitSHA, Depth: c.Depth, Submodules: c.Submodules, Dir: ci.DefaultWorkdir}
+	if len(key) > 0 {
+		o.Agent = &listens(key)[0]
+		o.KnownHosts = string(sshkey.KnownHosts(b.order.SSH.Hosts))
+	}
+	return o
+}
+
+// checkoutKey is the relay by which the checkout's ssh reaches the run's key; none without a key.
+func (b *box) checkoutKey(console io.Writer) ([]runner.Relay, error) {
+	if b.order.SSH == nil {
+		return nil, nil
+	}
+	agent, err := sshkey.NewAgent(*b.order.SSH, func(line string) { _, _ = fmt.Fprintln(console, line) })
+	if err != nil {
+		return nil, ci.Errorf(ci.CodeInvalid, "the run's SSH key can't be used: %w", err)
+	}
+	return []runner.Relay{{Network: "unix", Address: "/dev/shm/ci/agent", Serve: agent.Serve}}, nil
 }
 
 // endCheckout removes the container beside what follows, and Remove waits for that.

@@ -11,6 +11,7 @@ import (
 	"ci/agentd/runner"
 	"ci/agentd/toolbox/pipe"
 	"ci/pkg/ci"
+	"ci/pkg/sshkey"
 )
 
 // Run sends the work order and returns when the script has ended and all of
@@ -83,6 +84,10 @@ func (b *box) workOrder() *pipe.Order {
 	if b.order.Spec.CI {
 		tools = pipe.Tools
 	}
+	known := ""
+	if b.order.Spec.SSH && b.order.SSH != nil {
+		known = string(sshkey.KnownHosts(b.order.SSH.Hosts))
+	}
 	return &pipe.Order{
 		Script:  b.order.Spec.Script,
 		Tools:   tools,
@@ -93,6 +98,8 @@ func (b *box) workOrder() *pipe.Order {
 		Shell:   e.Shell,
 		Files:   files,
 		Listen:  listens(b.order.Relays),
+
+		KnownHosts: known,
 	}
 }
 

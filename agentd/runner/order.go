@@ -24,6 +24,7 @@ func (r *Runner) order() Order {
 		Registries:     r.work.Registries,
 		Tell:           &r.story,
 	}
+	r.forward(&o)
 	if run.Git != nil {
 		o.Checkout = &Checkout{
 			URL:        run.Git.URL,

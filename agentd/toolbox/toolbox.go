@@ -10,6 +10,7 @@ import (
 	"ci/agentd/toolbox/checkout"
 	"ci/agentd/toolbox/pid1"
 	"ci/agentd/toolbox/shell"
+	"ci/agentd/toolbox/ssh"
 	"ci/agentd/toolbox/wall"
 )
 
@@ -20,15 +21,22 @@ import (
 //	init      PID 1 of a job's container
 //	checkout  fetches one commit, in a container of its own
 //	sh        a shell, for images that have none
+//	ssh       an SSH client, for images that have none
 //	pause     holds a network open
 //	wall      keeps jobs away from the machine that they run on
 //
-// "sh" is recognised as the program's own name too, for scripts whose first
-// line names it through a link. Under the name ci there are no such verbs: it is
-// the command line then.
+// "sh" and "ssh" are recognised as the program's own name too: they are
+// reached through links. Under the name ci there are no such verbs: it is the
+// command line then.
 func Main(args []string) (code int, ran bool) {
-	if len(args) > 0 && filepath.Base(args[0]) == "sh" {
+	if len(args) == 0 {
+		return 0, false
+	}
+	switch filepath.Base(args[0]) {
+	case "sh":
 		return shell.Main(args[1:]), true
+	case "ssh":
+		return ssh.Main(args[1:]), true
 	}
 	if len(args) < 2 || filepath.Base(args[0]) == "ci" {
 		return 0, false
@@ -44,6 +52,8 @@ func Main(args []string) (code int, ran bool) {
 		return inside("wall", wall.Main), true
 	case "sh":
 		return shell.Main(args[2:]), true
+	case "ssh":
+		return ssh.Main(args[2:]), true
 	}
 	return 0, false
 }

@@ -10,35 +10,82 @@ import (
 	"os"
 	"strings"
 
+	"github.com/hashicorp/yamux"
+
 	"ci/agentd/toolbox/pipe"
+	"ci/agentd/toolbox/relay"
 )
 
-// Main reads its order from standard input, a pipe.Fetch, and answers on
-// standard output with pipe.Fetched: git's messages as they come, and the end.
+// Main serves one agent on standard input and output: it gets its order, a
+// pipe.Fetch, and answers with pipe.Fetched, git's messages as they come and
+// the end. Streams that the agent opens meanwhile carry ssh to the run's key.
 func Main() int {
-	var order pipe.Fetch
-	if err := pipe.ReadFrame(os.Stdin, &order, pipe.MaxDown); err != nil {
+	session, err := pipe.Server(pipe.Stdio{})
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "checkout can't talk over its standard streams: %v\n", err)
+		return 1
+	}
+	defer session.Close()
+	control, order, err := receive(session)
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "checkout got no order: %v\n", err)
 		return 1
 	}
 	answer := pipe.Fetched{Done: true}
-	tell := func(line string) { _ = pipe.WriteFrame(os.Stdout, pipe.Fetched{Print: line}, pipe.MaxUp) }
-	if err := Fetch(order, tell); err != nil {
+	tell := func(line string) { _ = pipe.WriteFrame(control, pipe.Fetched{Print: line}, pipe.MaxUp) }
+	if err := serve(session, order, tell); err != nil {
 		answer.Failed = err.Error()
 		var final *finalError
 		answer.Final = errors.As(err, &final)
 	}
-	if err := pipe.WriteFrame(os.Stdout, answer, pipe.MaxUp); err != nil {
+	if err := pipe.WriteFrame(control, answer, pipe.MaxUp); err != nil {
 		fmt.Fprintf(os.Stderr, "checkout can't answer: %v\n", err)
 		return 1
 	}
+	<-session.CloseChan() // the agent has read the answer
 	return 0
+}
+
+// receive takes the first stream, and the order on it.
+func receive(session *yamux.Session) (*yamux.Stream, pipe.Fetch, error) {
+	var order pipe.Fetch
+	control, err := session.AcceptStream()
+	if err != nil {
+		return nil, order, err
+	}
+	var o pipe.Opening
+	if err := pipe.ReadFrame(control, &o, pipe.MaxUp); err != nil {
+		return nil, order, err
+	}
+	if o.Kind != pipe.Control {
+		return nil, order, fmt.Errorf("a %q stream came where %q was due", o.Kind, pipe.Control)
+	}
+	return control, order, pipe.ReadFrame(control, &order, pipe.MaxDown)
+}
+
+// serve carries out an order, with the run's SSH agent in reach if it has one.
+func serve(session *yamux.Session, order pipe.Fetch, tell func(line string)) error {
+	if err := believe(order.KnownHosts); err != nil {
+		return err
+	}
+	if order.Agent != nil {
+		relays, err := relay.Listen([]pipe.Listen{*order.Agent}, os.Getuid(), os.Getgid())
+		if err != nil {
+			return err
+		}
+		defer relays.Close()
+		go relays.TakeAll(session) // ends with the session, which Main closes
+	}
+	return Fetch(order, tell)
 }
 
 // Fetch carries out an order and tells what git prints, a line each. Errors
 // are sentences with git's own last words.
 func Fetch(o pipe.Fetch, tell func(line string)) error {
 	g := &git{dir: o.Dir, url: o.URL, shown: display(o.URL), tell: tell}
+	if o.Agent != nil {
+		g.agent = o.Agent.Address
+	}
 	if err := g.start(o.CommitSHA); err != nil {
 		return err
 	}
@@ -105,7 +152,9 @@ func (g *git) fetch(o pipe.Fetch) error {
 }
 
 // submodules fetches what the commit's .gitmodules names. It was written by
-// whoever made the commit, so files of this container and programs are out of reach.
+// whoever made the commit, so files of this container and programs are out of
+// reach, and of ssh hosts only those that the job's key is for. A server may
+// give out a submodule's commit only with the history of a branch.
 func (g *git) submodules(o pipe.Fetch) error {
 	guard, err := newGuard(g.url)
 	if err != nil {
@@ -115,7 +164,11 @@ func (g *git) submodules(o pipe.Fetch) error {
 	g.guarded = guard.settings()
 	args := []string{"submodule", "update", "--init", "--recursive", "--force"}
 	if o.Depth > 0 {
-		args = append(args, fmt.Sprintf("--depth=%d", o.Depth))
+		err := g.run("fetch the submodules", append(args, fmt.Sprintf("--depth=%d", o.Depth))...)
+		if !refused(err) && !says(err, "did not contain") {
+			return err
+		}
+		g.tell("A submodule's server gives out no single commits; fetching all of its history.")
 	}
 	return g.run("fetch the submodules", args...)
 }

@@ -15,15 +15,14 @@ import (
 // environ is all that git finds in its environment. It reads no
 // configuration but the repository's own, asks nobody, runs no hook, follows
 // no redirect and speaks no protocol but these.
-func environ(protocols string) []string {
+func environ(protocols, agent string) []string {
 	return []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME=/nonexistent", "LC_ALL=C.UTF-8",
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null",
 		"GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=",
 		"GIT_ALLOW_PROTOCOL=" + protocols,
-		// Keys and known hosts will come in here.
-		"GIT_SSH_COMMAND=ssh -o BatchMode=yes -o StrictHostKeyChecking=yes",
+		"GIT_SSH_VARIANT=ssh", "GIT_SSH_COMMAND=" + sshCommand(agent),
 	}
 }
 
@@ -42,12 +41,15 @@ type git struct {
 	shown   string // without
 	tell    func(line string)
 	guarded []string // settings for submodules
+	agent   string   // the socket of the run's SSH agent; "" for none
 }
 
 // gitError is a git that failed, with its last lines.
 type gitError struct{ what, said string }
 
-func (e *gitError) Error() string { return fmt.Sprintf("git could not %s: %s", e.what, e.said) }
+func (e *gitError) Error() string {
+	return fmt.Sprintf("git could not %s: %s%s", e.what, e.said, hint(e.said))
+}
 
 // run runs git, tells what it prints and puts its last lines into the error.
 func (g *git) run(what string, args ...string) error {
@@ -79,6 +81,12 @@ func (g *git) run(what string, args ...string) error {
 // maxLine is how much of one of git's lines is shown.
 const maxLine = 4 << 10
 
+// advice is what git says whatever went wrong, after the line that matters.
+var advice = map[string]bool{
+	"Please make sure you have the correct access rights": true,
+	"and the repository exists.":                          true,
+}
+
 // relay passes git's messages on, without the password, and returns the last three lines.
 func (g *git) relay(messages io.Reader) string {
 	var last []string
@@ -87,7 +95,7 @@ func (g *git) relay(messages io.Reader) string {
 	for lines.Scan() {
 		line := g.discreet(lines.Text())
 		g.tell(line[:min(len(line), maxLine)])
-		if line = strings.TrimSpace(line); line != "" {
+		if line = strings.TrimSpace(line); line != "" && !advice[line] {
 			last = append(last, line[:min(len(line), maxLine)])
 			last = last[max(0, len(last)-3):]
 		}
@@ -125,7 +133,7 @@ func (g *git) output(args ...string) (string, error) {
 func (g *git) command(args ...string) *exec.Cmd {
 	cmd := exec.Command("git", slices.Concat(settings, g.guarded, args)...)
 	cmd.Dir = g.dir
-	cmd.Env = environ(protocols(g.url, args[0] == "submodule"))
+	cmd.Env = environ(protocols(g.url, args[0] == "submodule"), g.agent)
 	return cmd
 }
 

@@ -42,7 +42,7 @@ func TestProtocols(t *testing.T) {
 	require.Equal(t, "https:ssh", protocols("git@h:x", true))
 	require.Equal(t, "https:ssh:git", protocols("GIT://h/x", true))
 	require.Equal(t, "https:ssh:http", protocols("http://h/x", true))
-	for _, e := range environ("https") {
+	for _, e := range environ("https", "/agent") {
 		name, _, ok := strings.Cut(e, "=")
 		require.True(t, ok && name != "", e)
 	}

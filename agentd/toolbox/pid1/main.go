@@ -25,7 +25,7 @@ func Main() int {
 	}
 	family := newFamily()
 	defer family.close()
-	session, err := pipe.Server(stdio{})
+	session, err := pipe.Server(pipe.Stdio{})
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "init can't talk over its standard streams: %v\n", err)
 		return 1
@@ -54,15 +54,6 @@ func guard() error {
 	_, _ = unix.FcntlInt(1, unix.F_SETPIPE_SZ, pipeSize)
 	return nil
 }
-
-// stdio is the attached connection.
-type stdio struct{}
-
-func (stdio) Read(b []byte) (int, error)  { return os.Stdin.Read(b) }
-func (stdio) Write(b []byte) (int, error) { return os.Stdout.Write(b) }
-func (stdio) Close() error                { return os.Stdin.Close() }
-
-var _ io.ReadWriteCloser = stdio{}
 
 // server is the conversation with the agent.
 type server struct {

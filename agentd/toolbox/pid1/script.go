@@ -46,7 +46,11 @@ func (s *server) begin(o *pipe.Order) (*script, error) {
 		return nil, err
 	}
 	s.files = o.Files
-	env := withFolder(who.environ(o.Env), o.Tools)
+	env, err := introduce(o, withFolder(who.environ(o.Env), o.Tools))
+	if err != nil {
+		return nil, err
+	}
+	env = who.environ(env) // the last word of each name counts
 	argv, err := command(o, env)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ package pipe
 
 import (
 	"io"
+	"os"
 	"time"
 
 	"github.com/hashicorp/yamux"
@@ -53,3 +54,15 @@ func config(backlog int) *yamux.Config {
 	c.LogOutput = io.Discard
 	return c
 }
+
+// Stdio is a container's side of the attached connection.
+type Stdio struct{}
+
+// Read reads standard input.
+func (Stdio) Read(b []byte) (int, error) { return os.Stdin.Read(b) }
+
+// Write writes standard output.
+func (Stdio) Write(b []byte) (int, error) { return os.Stdout.Write(b) }
+
+// Close lets go of standard input.
+func (Stdio) Close() error { return os.Stdin.Close() }

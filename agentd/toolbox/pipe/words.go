@@ -63,6 +63,10 @@ type Order struct {
 	Files []File `json:"files,omitempty"`
 	// Listen are addresses that the script may connect to, from its first moment to its end.
 	Listen []Listen `json:"listen,omitempty"`
+	// KnownHosts are lines of a known_hosts file that the image's ssh is to
+	// believe besides its own. Where there are some, a script whose image has no
+	// ssh finds the toolbox's.
+	KnownHosts string `json:"knownHosts,omitempty"`
 }
 
 // File is a file's path and content.
@@ -127,17 +131,22 @@ const (
 	Tools = Folder + "/bin"
 )
 
-// Fetch is what a checkout container reads from its standard input, as one frame.
+// Fetch is what a checkout container gets, as one frame down its Control
+// stream. Relay streams may follow.
 type Fetch struct {
 	URL        string `json:"url"`
 	CommitSHA  string `json:"commitSha"`
 	Depth      int    `json:"depth"` // commits of history; 0 means all
 	Submodules bool   `json:"submodules,omitempty"`
 	Dir        string `json:"dir"` // an empty folder
+	// KnownHosts are the lines of the known_hosts file that ssh believes, and no other.
+	KnownHosts string `json:"knownHosts,omitempty"`
+	// Agent is where an SSH agent is listened for; the agent serves it.
+	Agent *Listen `json:"agent,omitempty"`
 }
 
-// Fetched is its answer on standard output: any number of frames with Print,
-// and a last one with Done.
+// Fetched is its answer: any number of frames with Print, and a last one with
+// Done.
 type Fetched struct {
 	// Print is a line of git's, for the console.
 	Print string `json:"print,omitempty"`

@@ -94,6 +94,23 @@ func (s *Server) Take(i int, stream *yamux.Stream) {
 	}
 }
 
+// TakeAll takes every stream that the agent opens, until it closes the
+// connection. It is for containers whose streams are all Relay streams.
+func (s *Server) TakeAll(session *yamux.Session) {
+	for {
+		stream, err := session.AcceptStream()
+		if err != nil {
+			return
+		}
+		var o pipe.Opening
+		if err := pipe.ReadFrame(stream, &o, pipe.MaxUp); err != nil || o.Kind != pipe.Relay {
+			_ = stream.Close()
+			continue
+		}
+		s.Take(o.Listen, stream)
+	}
+}
+
 // Close ends listening and every connection. It is safe to repeat.
 func (s *Server) Close() {
 	if s == nil {
