@@ -116,9 +116,9 @@ func (e *Engine) keepPlan(ctx context.Context, id int64) {
 func (e *Engine) tryPlan(ctx context.Context, run *ci.Run) error {
 	var commit string
 	var spec *ci.Spec
-	err := e.Planner.Plan(ctx, *run.Git, nil, run.CommitSHA, run.BranchName, func(sha string, file []byte, _ func(path string) ([]byte, error)) (err error) {
+	err := e.Planner.Plan(ctx, *run.Git, nil, run.CommitSHA, run.BranchName, func(sha string, file []byte, read func(path string) ([]byte, error)) (err error) {
 		commit = sha
-		spec, err = jobfile.Parse(run.Git.ConfigPath, file)
+		spec, err = jobfile.Parse(run.Git.ConfigPath, file, read)
 		return err
 	})
 	if err != nil {

@@ -77,7 +77,7 @@ func (p *planner) read(path string) ([]byte, error) {
 	if file, ok := p.more[path]; ok {
 		return []byte(file), nil
 	}
-	return nil, ci.Errorf(ci.CodeInvalid, "file %s does not exist", path)
+	return nil, ci.Errorf(ci.CodeNotFound, "file %s does not exist", path)
 }
 
 func setup(t *testing.T, change ...func(*engine.Config)) *world {

@@ -45,7 +45,11 @@ func TestPlanReadsFurtherFiles(t *testing.T) {
 				} {
 					_, err := read(path)
 					require.ErrorContains(t, err, want, path)
-					require.Equal(t, ci.CodeInvalid, ci.CodeOf(err), path)
+					code := ci.CodeInvalid
+					if path == "ci/nope.yaml" {
+						code = ci.CodeNotFound
+					}
+					require.Equal(t, code, ci.CodeOf(err), path)
 				}
 				return nil
 			})

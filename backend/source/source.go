@@ -96,8 +96,8 @@ func badURL(why string) error {
 }
 
 // Read gives the engine one more regular file of the commit that is being
-// planned, by its path in the repository. CodeInvalid says that the file is not
-// there or not fit, CodeUnavailable that the repository could not be asked.
+// planned, by its path in the repository. CodeNotFound says that it is not there,
+// CodeInvalid that it is not fit, CodeUnavailable that the repository could not be asked.
 type Read = func(path string) ([]byte, error)
 
 // Plan finds the commit that a run is of and its job file, and hands both to

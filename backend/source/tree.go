@@ -39,6 +39,9 @@ func (t *tree) plan(ctx context.Context, path string, parse func(commit string, 
 		return err
 	}
 	file, err := t.read(ctx, commit, path, "a job file")
+	if e := (*ci.Error)(nil); errors.As(err, &e) && e.Code == ci.CodeNotFound {
+		return &ci.Error{Code: ci.CodeInvalid, Message: e.Message}
+	}
 	if err != nil {
 		return err
 	}
@@ -184,7 +187,7 @@ func (t *tree) file(ctx context.Context, commit, path, what string) ([]byte, err
 		}
 		return t.blob(ctx, commit, path, fields[2])
 	}
-	return nil, ci.Errorf(ci.CodeInvalid, "file %s does not exist at commit %s of %s", path, commit, t.remote.raw)
+	return nil, ci.Errorf(ci.CodeNotFound, "file %s does not exist at commit %s of %s", path, commit, t.remote.raw)
 }
 
 // unfit says why an entry of a tree with this mode can't be read as a file.

@@ -13,8 +13,21 @@ import (
 type checker struct {
 	spec ci.Spec
 	// git says whether the job has a repository.
-	git    bool
+	git bool
+	// read reads a further file of the repository; nil where none is at hand.
+	read ReadFile
+	// failed is why the repository could not be asked; then nothing is known of the file.
+	failed error
 	faults []fault
+	notes  notes
+	files  int // read so far, for the order of faults
+}
+
+// nextFile is what the places of one more file begin at, behind those of all
+// files before it.
+func (c *checker) nextFile() int {
+	c.files++
+	return c.files << 40
 }
 
 type fault struct {

@@ -3,6 +3,7 @@ package jobfile
 import (
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -16,17 +17,19 @@ const (
 
 func (c *checker) environment(_ place, v *node) {
 	e := &c.spec.Environment
-	build := c.later("build images from a Dockerfile")
-	c.object(v,
-		key{"image", c.text(&e.Image, "an image's reference as text", checkImage)},
-		key{"dockerfile", build},
-		key{"context", build},
-		key{"target", build},
-		key{"args", build},
-		key{"workdir", c.text(&e.Workdir, "an absolute path as text", checkWorkdir)},
-		key{"user", c.text(&e.User, "a user as text", checkUser)},
-		key{"shell", c.text(&e.Shell, "the path of a shell as text", checkShell)},
-	)
+	b := &builder{c: c}
+	image := c.text(&e.Image, "an image's reference as text", checkImage)
+	c.object(v, slices.Concat([]key{
+		{"image", func(at place, v *node) {
+			b.image = &at
+			image(at, v)
+		}},
+	}, b.keys(), []key{
+		{"workdir", c.text(&e.Workdir, "an absolute path as text", checkWorkdir)},
+		{"user", c.text(&e.User, "a user as text", checkUser)},
+		{"shell", c.text(&e.Shell, "the path of a shell as text", checkShell)},
+	})...)
+	b.finish(e)
 }
 
 func checkImage(s string) string {

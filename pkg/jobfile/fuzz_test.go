@@ -23,7 +23,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		start := time.Now()
-		spec, err := Parse("fuzz", data)
+		spec, err := Parse("fuzz", data, nil)
 		if d := time.Since(start); d > 5*time.Second {
 			t.Fatalf("took %s for %d bytes", d, len(data))
 		}

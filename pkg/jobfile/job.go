@@ -15,22 +15,24 @@ func (c *checker) job(root *node) {
 		s.Git.Depth = DefaultDepth
 	}
 	script := false
+	var services, compose *pair
 	c.object(root,
 		key{"script", func(at place, v *node) {
 			script = true
 			c.text(&s.Script, "the script as text", checkScript)(at, v)
 		}},
 		key{"environment", c.environment},
-		key{"services", c.services},
-		key{"compose", c.later("take services from a Compose file")},
+		key{"services", func(at place, v *node) { services = &pair{"services", at, v} }},
+		key{"compose", func(at place, v *node) { compose = &pair{"compose", at, v} }},
 		key{"env", c.env},
-		key{"ssh", c.laterFlag("forward SSH keys")},
-		key{"ci", c.laterFlag("give a run a token of its own")},
+		key{"ssh", c.ssh},
+		key{"ci", c.flag(&s.CI)},
 		key{"timeout", c.timeout},
 		key{"resources", c.resources},
 		key{"git", c.checkout},
 		key{"results", c.results},
 	)
+	c.sidecars(services, compose)
 	if !script && root.kind == mapping {
 		c.fault(root.at, "the key `script` is missing; it holds what the job runs, for example `script: make test`")
 	}

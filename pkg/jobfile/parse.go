@@ -19,13 +19,16 @@ const (
 	MaxFaults = 50
 )
 
-// Parse reads a job file. name is what errors call it, usually its path.
+// Parse reads a job file. name is what errors call it, usually its path. read
+// gives it further files of the repository, such as a Compose file; nil where
+// none is at hand, and a job file that names one is at fault.
 //
-// The error is a *ci.Error with CodeInvalid that holds all faults of the file,
-// sorted by position; each Field.Path is "name:line:column", from 1, the
-// column in characters.
-func Parse(name string, data []byte) (*ci.Spec, error) {
-	c := &checker{git: true}
+// The error is a *ci.Error with CodeInvalid that holds all faults of the file
+// and of those that it names, sorted by position; each Field.Path is
+// "name:line:column", from 1, the column in characters. When read could not
+// ask anybody, the error is read's own, and nothing is known of the file.
+func Parse(name string, data []byte, read ReadFile) (*ci.Spec, error) {
+	c := &checker{git: true, read: read}
 	if root := readYAML(c, name, data); root != nil {
 		c.job(root)
 	}
@@ -68,6 +71,9 @@ func checkInput(c *checker, at func(offset int) place, data []byte) bool {
 
 // finish returns the spec, or everything that is wrong with it.
 func (c *checker) finish(sentence string) (*ci.Spec, error) {
+	if c.failed != nil {
+		return nil, c.failed
+	}
 	if len(c.faults) == 0 {
 		return &c.spec, nil
 	}

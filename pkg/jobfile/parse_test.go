@@ -45,7 +45,7 @@ func faultsOf(t *testing.T, err error) []string {
 func TestGoodFiles(t *testing.T) {
 	t.Parallel()
 	for name, data := range corpus(t, "good") {
-		spec, err := Parse(name, data)
+		spec, err := Parse(name, data, folder("testdata/good"))
 		require.NoError(t, err, name)
 		require.NotEmpty(t, spec.Script, name)
 		require.NotEmpty(t, spec.Environment.Workdir, name)
@@ -63,14 +63,14 @@ func TestBadFiles(t *testing.T) {
 			want, err := os.ReadFile(filepath.Join("testdata", "bad", strings.TrimSuffix(name, ".yaml")+".txt"))
 			require.NoError(t, err)
 			start := time.Now()
-			_, err = Parse(name, data)
+			_, err = Parse(name, data, folder("testdata/bad"))
 			require.Less(t, time.Since(start), 5*time.Second)
 			got := faultsOf(t, err)
 			lines := strings.Split(strings.TrimSpace(string(want)), "\n")
 			require.Len(t, got, len(lines), "%s", strings.Join(got, "\n"))
 			for i, line := range lines {
 				require.Contains(t, got[i], line, strings.Join(got, "\n"))
-				require.True(t, strings.HasPrefix(got[i], name+":"), got[i])
+				require.True(t, strings.HasPrefix(got[i], name+":") || strings.HasPrefix(got[i], "project/"), got[i])
 			}
 		})
 	}
@@ -78,14 +78,18 @@ func TestBadFiles(t *testing.T) {
 
 func TestEveryKey(t *testing.T) {
 	t.Parallel()
-	spec, err := Parse("x", corpus(t, "good")["every-key.yaml"])
+	spec, err := Parse("x", corpus(t, "good")["every-key.yaml"], folder("testdata/good"))
 	require.NoError(t, err)
+	require.Len(t, spec.Services, 4, "memo, and web with what it needs")
+	require.NotEmpty(t, spec.Notes)
+	spec.Services, spec.Notes = nil, nil // TestServices
 	require.Equal(t, &ci.Spec{
 		Script: "#!/usr/bin/env python3\nprint(\"hello\")\n",
 		Environment: ci.Environment{
 			Image:   "registry.example.com:5000/team/golang:1.26@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 			Workdir: "/src", User: "1000:1000", Shell: "/bin/bash",
 		},
+		Env: []string{"AWS_ACCESS_KEY_ID", "NPM_TOKEN"}, SSH: true, CI: true,
 		Timeout:   ci.Duration(90 * time.Minute),
 		Resources: ci.Resources{CPUs: 0.5, Memory: 3 << 29, Pids: 64},
 		Git:       ci.Checkout{Depth: 0, Submodules: true},
@@ -95,6 +99,19 @@ func TestEveryKey(t *testing.T) {
 			{Name: "junit", Path: "reports/**/*.xml", Type: "application/zip"},
 		},
 	}, spec)
+}
+
+func TestBuild(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]ci.Build{
+		"build.yaml":       {Dockerfile: "deploy/Dockerfile", Context: ".", Target: "test", Args: map[string]string{"GO_VERSION": "1.26", "EMPTY": ""}},
+		"build-short.yaml": {Dockerfile: "Dockerfile", Context: "."},
+	} {
+		spec, err := Parse("x", corpus(t, "good")[name], nil)
+		require.NoError(t, err)
+		require.Equal(t, &want, spec.Environment.Build)
+		require.Empty(t, spec.Environment.Image)
+	}
 }
 
 func TestDefaults(t *testing.T) {
@@ -108,7 +125,7 @@ func TestDefaults(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, want, *free, "a freestyle job has no checkout")
 	want.Git.Depth = DefaultDepth
-	spec, err := Parse("x", []byte("script: make test"))
+	spec, err := Parse("x", []byte("script: make test"), nil)
 	require.NoError(t, err)
 	require.Equal(t, want, *spec)
 }
@@ -117,9 +134,9 @@ func TestSizeLimit(t *testing.T) {
 	t.Parallel()
 	fits := append([]byte("script: |\n  "), []byte(strings.Repeat("x", MaxBytes-13)+"\n")...)
 	require.Len(t, fits, MaxBytes)
-	_, err := Parse("x", fits)
+	_, err := Parse("x", fits, nil)
 	require.NoError(t, err)
-	_, err = Parse("x", append(fits, '\n'))
+	_, err = Parse("x", append(fits, '\n'), nil)
 	require.Equal(t, []string{"x:1:1 has 262145 bytes; at most 262144 are allowed"}, faultsOf(t, err))
 	_, err = ParseFreestyle(fits[:MaxBytes])
 	require.Error(t, err)
@@ -139,11 +156,21 @@ func TestFreestyle(t *testing.T) {
 				`freestyle.results["a b"] "a b" is not a result's name`,
 				"freestyle.results.c result `c` has no `path`",
 				`freestyle.results.c.type "t" is not a media type`,
-				`freestyle.env not yet`,
 				`freestyle.env[1] found the number 5`,
 			},
 		},
-		"git":        {`{"script": "x", "git": {"depth": 1}}`, []string{"freestyle.git a freestyle job has no repository"}},
+		"git":     {`{"script": "x", "git": {"depth": 1}}`, []string{"freestyle.git a freestyle job has no repository"}},
+		"build":   {`{"script": "x", "environment": {"dockerfile": "Dockerfile"}}`, []string{"freestyle.environment.dockerfile a freestyle job has no repository, so there is nothing to build an image from"}},
+		"compose": {`{"script": "x", "compose": {"file": "c.yml"}}`, []string{"freestyle.compose a freestyle job has no repository, so there is no Compose file to read"}},
+		"ssh":     {`{"script": "x", "ssh": true}`, []string{"freestyle.ssh there is no SSH key to forward: it belongs to a job's repository (git.sshKey)"}},
+		"service build": {
+			`{"script": "x", "services": {"a": {"build": "."}, "b": {"image": "b", "env_file": ".env"}, "c": {"image": "c", "privileged": true}}}`,
+			[]string{
+				"freestyle.services.a.build service `a`: `build`: a freestyle job has no repository to build from; name an image",
+				"freestyle.services.b.env_file service `b`: `env_file`: a freestyle job has no repository to read it from",
+				"freestyle.services.c.privileged service `c`: `privileged` is refused",
+			},
+		},
 		"duplicate":  {`{"script": "x", "script": "y"}`, []string{"freestyle.script the key `script` is there twice; keep one"}},
 		"not object": {`["x"]`, []string{"freestyle found a list; expected a mapping"}},
 		"null":       {`null`, []string{"freestyle found nothing; expected a mapping"}},

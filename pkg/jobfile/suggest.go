@@ -13,21 +13,40 @@ var homes = map[string]string{
 	"artifacts": "results", "secrets": "env",
 }
 
-// suggest says what was meant by an unknown key.
+// suggest says what was meant by an unknown key of the job file.
 func suggest(name string, keys []key) string {
+	best := nearest(name, keys)
+	if best == "" && len(keys) > 5 {
+		best = homes[strings.ToLower(name)]
+	}
+	return hint(best, keys)
+}
+
+// suggestName says what was meant by an unknown name, or key of Compose's.
+func suggestName(name string, keys []key) string { return hint(nearest(name, keys), keys) }
+
+// maxKnown is how many names an error lists.
+const maxKnown = 15
+
+func hint(best string, keys []key) string {
+	switch {
+	case best != "":
+		return "did you mean `" + best + "`?"
+	case len(keys) > maxKnown:
+		return "known here are " + names(keys[:maxKnown]) + " and more"
+	}
+	return "known here are " + names(keys)
+}
+
+// nearest is the key that is most like name; "" if none is.
+func nearest(name string, keys []key) string {
 	best, distance := "", 1+min(len(name), 6)/3
 	for _, k := range keys {
 		if d := edits(strings.ToLower(name), k.name); d <= distance && (best == "" || d < distance) {
 			best, distance = k.name, d
 		}
 	}
-	if best == "" && len(keys) > 5 {
-		best = homes[strings.ToLower(name)]
-	}
-	if best != "" {
-		return "did you mean `" + best + "`?"
-	}
-	return "known here are " + names(keys)
+	return best
 }
 
 // edits is the optimal string alignment distance: insertions, deletions,

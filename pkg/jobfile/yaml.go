@@ -12,10 +12,24 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// readYAML reads the one document of a file. It returns nil after a fault that
-// leaves nothing to check.
+// readYAML reads the one document of a job file. It returns nil after a fault
+// that leaves nothing to check.
 func readYAML(c *checker, name string, data []byte) *node {
 	y := &yamlReader{c: c, name: name, anchors: map[string]*node{}, budget: MaxAliased}
+	return y.read(data)
+}
+
+// readCompose reads the one document of a Compose file, with what Compose
+// knows beyond a job file: merge keys, keys that YAML takes for numbers, numbers
+// in any base. What it can't take stays in the tree as broken, since it may
+// stand in a service that nobody wants.
+func readCompose(c *checker, name string, data []byte) *node {
+	y := &yamlReader{c: c, name: name, anchors: map[string]*node{}, budget: MaxAliased, compose: true, base: c.nextFile()}
+	return y.read(data)
+}
+
+func (y *yamlReader) read(data []byte) *node {
+	c := y.c
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if !checkInput(c, func(offset int) place { return y.at(lineColumn(data, offset)) }, data) {
 		return nil
@@ -46,10 +60,12 @@ type yamlReader struct {
 	name    string
 	anchors map[string]*node
 	budget  int // nodes that aliases may still stand for
+	compose bool
+	base    int // what its places begin at in the order of faults
 }
 
 func (y *yamlReader) at(line, column int) place {
-	return place{fmt.Sprintf("%s:%d:%d", y.name, line, column), line<<20 | min(column, 1<<20-1)}
+	return place{fmt.Sprintf("%s:%d:%d", y.name, line, column), y.base + (line<<20 | min(column, 1<<20-1))}
 }
 
 // tokenAt is the place of a token; the file's start for what has none.
@@ -129,7 +145,7 @@ func (y *yamlReader) document(file *ast.File) *node {
 		case nil, *ast.CommentGroupNode:
 			continue
 		case *ast.DirectiveNode:
-			y.c.fault(y.tokenAt(d.Body.GetToken()), "found a YAML directive; a job file has none, remove the line")
+			y.c.fault(y.tokenAt(d.Body.GetToken()), "found a YAML directive; it has no meaning here, remove the line")
 			return nil
 		}
 		if root != nil {
@@ -137,12 +153,16 @@ func (y *yamlReader) document(file *ast.File) *node {
 			if at == nil {
 				at = d.Body.GetToken()
 			}
-			y.c.fault(y.tokenAt(at), "found a second document; a file describes one job")
+			y.c.fault(y.tokenAt(at), "found a second document; a file holds one")
 			break
 		}
 		root = y.value(d.Body, 0)
 	}
-	if root == nil {
+	switch {
+	case root != nil:
+	case y.compose:
+		y.c.fault(y.at(1, 1), "the file is empty; expected a mapping with the key `services`")
+	default:
 		y.c.fault(y.at(1, 1), "the file is empty; expected a job, for example `script: make test`")
 	}
 	return root

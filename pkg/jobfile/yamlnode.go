@@ -1,6 +1,7 @@
 package jobfile
 
 import (
+	"fmt"
 	"math"
 	"regexp"
 
@@ -27,8 +28,7 @@ func (y *yamlReader) value(v ast.Node, depth int) *node {
 	case *ast.AliasNode:
 		return y.alias(v, depth)
 	case *ast.TagNode:
-		y.c.fault(y.tokenAt(v.GetToken()), "found the tag %s; a job file has no tags, remove it", code(v.GetToken().Value))
-		return y.leaf(v, broken, "")
+		return y.refuse(v, "found the tag %s; no tags are read here, remove it", code(v.GetToken().Value))
 	}
 	return y.scalar(v)
 }
@@ -47,6 +47,18 @@ func (y *yamlReader) leaf(v ast.Node, k kind, s string) *node {
 	return &node{kind: k, at: y.tokenAt(v.GetToken()), text: s, size: 1}
 }
 
+// refuse is a value that has a meaning nowhere. In a Compose file the fault is
+// told when somebody wants the value.
+func (y *yamlReader) refuse(v ast.Node, format string, args ...any) *node {
+	n := y.leaf(v, broken, "")
+	if y.compose {
+		n.text = fmt.Sprintf(format, args...)
+	} else {
+		y.c.fault(n.at, format, args...)
+	}
+	return n
+}
+
 // decimal is a whole number that every reader reads the same: 010 is 8 to some, 0x10 text to others.
 var decimal = regexp.MustCompile(`^[-+]?(0|[1-9][0-9]*)$`)
 
@@ -62,7 +74,7 @@ func (y *yamlReader) scalar(v ast.Node) *node {
 		return n
 	case *ast.IntegerNode:
 		n := y.leaf(v, number, v.GetToken().Value)
-		if !decimal.MatchString(n.text) {
+		if !y.compose && !decimal.MatchString(n.text) {
 			y.c.fault(n.at, "found the number %s; write whole numbers in decimal, without zeros in front", clip(n.text))
 			n.kind = broken
 		}
@@ -84,8 +96,7 @@ func (y *yamlReader) scalar(v ast.Node) *node {
 	case *ast.NullNode:
 		return y.leaf(v, null, "")
 	}
-	y.c.fault(y.tokenAt(v.GetToken()), "found a YAML %s, which has no meaning in a job file", v.Type().YAMLName())
-	return y.leaf(v, broken, "")
+	return y.refuse(v, "found a YAML %s, which has no meaning here", v.Type().YAMLName())
 }
 
 func (y *yamlReader) list(v *ast.SequenceNode, depth int) *node {
@@ -102,23 +113,62 @@ func (y *yamlReader) list(v *ast.SequenceNode, depth int) *node {
 func (y *yamlReader) mapping(v ast.Node, values []*ast.MappingValueNode, depth int) *node {
 	n := y.leaf(v, mapping, "")
 	n.depth = 1
+	var merged []*node
 	for i, entry := range values {
 		if i == 0 {
 			n.at = y.tokenAt(entry.Key.GetToken())
 		}
-		name, ok := y.key(entry.Key)
+		_, merge := entry.Key.(*ast.MergeKeyNode)
+		name, ok := "", false
+		if merge = merge && y.compose; !merge {
+			name, ok = y.key(entry.Key)
+		}
 		child := y.value(entry.Value, depth+1)
 		n.grow(child)
 		at := y.tokenAt(entry.Key.GetToken())
 		if child.kind == null && child.at.order > at.order {
 			child = &node{kind: null, at: at, size: 1} // nothing stands nowhere; its key is what people look for
 		}
-		if ok {
+		switch {
+		case merge:
+			merged = append(merged, child)
+		case ok:
 			n.pairs = append(n.pairs, pair{name, at, child})
 		}
 	}
 	n.pairs = y.c.duplicates(n.pairs)
+	for _, from := range merged {
+		y.merge(n, from)
+	}
 	return n
+}
+
+// merge adds the entries of a merge key's value that are not there yet, as
+// YAML 1.1's merge keys (yaml.org/type/merge.html) say it.
+func (y *yamlReader) merge(n, from *node) {
+	switch from.kind {
+	case mapping:
+		there := make(map[string]bool, len(n.pairs))
+		for _, p := range n.pairs {
+			there[p.key] = true
+		}
+		for _, p := range from.pairs {
+			if !there[p.key] {
+				n.pairs = append(n.pairs, p)
+			}
+		}
+	case list:
+		for _, item := range from.items {
+			if item.kind == list {
+				y.c.fault(item.at, "found a list within the list of a merge key; expected mappings")
+				continue
+			}
+			y.merge(n, item)
+		}
+	case null, broken:
+	default:
+		y.c.fault(from.at, "found %s behind a merge key; expected a mapping, or a list of mappings", from.found())
+	}
 }
 
 // key reads a key, which is plain or quoted text.
@@ -132,10 +182,13 @@ func (y *yamlReader) key(k ast.MapKeyNode) (string, bool) {
 			return inner.Value, true
 		}
 		y.c.fault(at, "found a key that is not text")
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NullNode:
+		if y.compose {
+			return k.GetToken().Value, true
+		}
+		y.c.fault(at, "found the key %s, which YAML does not read as text; write it in quotes", code(k.GetToken().Value))
 	case *ast.MergeKeyNode:
 		y.c.fault(at, "found a merge key; a job file has none, write the keys out or let an alias stand for a whole value")
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NullNode:
-		y.c.fault(at, "found the key %s, which YAML does not read as text; write it in quotes", code(k.GetToken().Value))
 	default:
 		y.c.fault(at, "found a key with an anchor, an alias or a tag; write it as text")
 	}
@@ -152,7 +205,7 @@ func (y *yamlReader) alias(v *ast.AliasNode, depth int) *node {
 	}
 	target, ok := y.anchors[name]
 	if !ok {
-		y.c.fault(at, "the alias *%s stands for nothing; no anchor &%s comes before it", name, name)
+		y.c.fault(at, "the alias *%s stands for nothing; no anchor &%s comes before it", clip(name), clip(name))
 		return y.leaf(v, broken, "")
 	}
 	if depth+target.depth > MaxDepth {

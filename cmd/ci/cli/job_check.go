@@ -39,7 +39,7 @@ func (a *app) jobCheck(ctx context.Context, files []string) error {
 		if err != nil {
 			return err
 		}
-		spec, err := jobfile.Parse(fileName(path), data)
+		spec, err := jobfile.Parse(fileName(path), data, nil)
 		var e *ci.Error
 		if err != nil && !errors.As(err, &e) {
 			return err

@@ -115,7 +115,7 @@ func (d *jobDocument) job(file string) (ci.Job, error) {
 
 // freestyle turns a job file into the JSON of a freestyle job. Faults have the file's lines.
 func freestyle(name string, data []byte) ([]byte, error) {
-	if _, err := jobfile.Parse(name, data); err != nil {
+	if _, err := jobfile.Parse(name, data, nil); err != nil {
 		return nil, err
 	}
 	var doc map[string]any
