@@ -30,6 +30,7 @@ type box struct {
 	sandbox   *sandbox  // nil for a run with services, which has a network of its own
 	sidecars  *sidecars // nil for a run without services
 	network   string    // the job's container is in it
+	contexts  contexts
 	container string
 	env       []string // the image's
 	user      string   // the image's
@@ -43,6 +44,7 @@ type box struct {
 	mu      sync.Mutex // guards what follows, and writing to control
 	running bool       // the work order is sent
 	pending runner.Signal
+	held    []string // ids of images in use
 	removal sync.Mutex
 }
 
@@ -83,6 +85,7 @@ func (b *box) Remove(ctx context.Context) error {
 	}
 	err = errors.Join(err, <-services, b.sidecars.removeRest(ctx))
 	b.beside.Wait() // what is still in the workspace
+	b.releaseImages()
 	if b.workspace != "" {
 		verr := b.insist(func() error { return b.d.removeVolume(ctx, b.workspace) })
 		if verr == nil {

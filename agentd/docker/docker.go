@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/distribution/reference"
 	"github.com/docker/docker/client"
 
 	"ci/agentd/runner"
@@ -40,7 +41,16 @@ type Config struct {
 	// OpenHost leaves the engine's machine open to jobs: for engines whose
 	// kernel has no nftables.
 	OpenHost bool
-	Log      *slog.Logger
+	// Dir is a folder of the agent's own, for what it has to remember of its
+	// images; "" forgets it with the process.
+	Dir string
+	// ImageBudget is how many bytes of images that the agent has pulled or built it
+	// keeps; 0 means DefaultImageBudget.
+	ImageBudget int64
+	// CacheRegistry is HOST/REPOSITORY, over which agents share what they
+	// build; "" for none.
+	CacheRegistry string
+	Log           *slog.Logger
 }
 
 // DefaultSubnet is seldom used elsewhere, and not among Docker's own.
@@ -53,7 +63,14 @@ type Driver struct {
 	api    *client.Client
 	log    *slog.Logger
 	names  names
-	pulls  pulls
+	pulls  sharing // by reference and account
+	builds sharing // by key
+	keeper *keeper
+	cache  reference.Named // the cache registry's repository; nil for none
+
+	pushes     sync.WaitGroup
+	pushing    context.Context // of all pushes
+	stopPushes context.CancelFunc
 	// subnets are those of the networks of single runs.
 	subnets subnets
 
@@ -70,6 +87,8 @@ type shared struct {
 	network string
 	mtu     string // of every network's packets; "" is the engine's own choice
 	cores   int    // the engine refuses to give a container more
+	os      string // the engine's, as it says it
+	arch    string
 	pool    *pool
 	walled  bool // the wall is up
 }
@@ -88,6 +107,10 @@ func New(cfg Config) (*Driver, error) {
 	if err != nil || !subnet.Addr().Is4() || subnet.Bits() < 8 || subnet.Bits() > 24 {
 		return nil, ci.Errorf(ci.CodeInvalid, "%q is not a subnet for runs: it must be an IPv4 range between /8 and /24, such as %s", cfg.Subnet, DefaultSubnet)
 	}
+	cache, err := cacheRepository(cfg.CacheRegistry)
+	if err != nil {
+		return nil, err
+	}
 	if cfg.Executable == "" {
 		if cfg.Executable, err = os.Executable(); err != nil {
 			return nil, ci.Errorf(ci.CodeInternal, "the running binary can't be found: %w", err)
@@ -101,7 +124,8 @@ func New(cfg Config) (*Driver, error) {
 	if err != nil {
 		return nil, ci.Errorf(ci.CodeInvalid, "the Docker engine's address is not valid: %w; an example is unix:///var/run/docker.sock", err)
 	}
-	d := &Driver{cfg: cfg, subnet: subnet.Masked(), api: api, log: cfg.Log}
+	d := &Driver{cfg: cfg, subnet: subnet.Masked(), api: api, log: cfg.Log, cache: cache, keeper: newKeeper(cfg.Dir, cfg.ImageBudget, cfg.Log)}
+	d.pushing, d.stopPushes = context.WithCancel(context.Background()) // ends with Close
 	_, upper := halves(d.subnet)
 	d.subnets.begin(upper, d.hash)
 	return d, nil

@@ -22,51 +22,61 @@ func (b *box) environmentImage(ctx context.Context, console io.Writer) (image, e
 	if e.Image == "" && e.Build == nil {
 		return b.shared.toolbox, nil
 	}
-	return b.recorded("environment", "environment", func() (image, string, error) {
-		return b.anyImage(ctx, e.Image, e.Build, console)
-	}, ci.RunImage{For: "environment", Reference: saidImage(e.Image, e.Build)})
+	return b.recorded(ctx, "environment", "environment", e.Image, e.Build, console)
 }
 
 // serviceImage returns what a service runs in. An image that is built is
 // there no sooner than the checkout.
 func (b *box) serviceImage(ctx context.Context, s ci.Service, console io.Writer) (image, error) {
-	return b.recorded("image of service "+s.Name, s.Name, func() (image, string, error) {
-		return b.anyImage(ctx, s.Image, s.Build, console)
-	}, ci.RunImage{For: s.Name, Reference: saidImage(s.Image, s.Build)})
+	return b.recorded(ctx, "image of service "+s.Name, s.Name, s.Image, s.Build, console)
 }
 
-// recorded has the run's record tell how get went.
-func (b *box) recorded(step, use string, get func() (image, string, error), rec ci.RunImage) (image, error) {
+// recorded gets an image and has the run's record tell how.
+func (b *box) recorded(ctx context.Context, step, use, ref string, build *ci.Build, console io.Writer) (image, error) {
+	rec := ci.RunImage{For: use, Reference: ref}
+	if build != nil {
+		rec.Reference = build.Dockerfile
+		if err := b.readyToBuild(ctx); err != nil { // before the step: it is not its time
+			return image{}, err
+		}
+	}
 	end := b.order.Tell.Step(step)
-	im, how, err := get()
+	im, how, err := b.anyImage(ctx, ref, build, console)
 	if err != nil {
 		end("failed")
 		return image{}, err
 	}
 	end(how)
-	rec.For, rec.Digest = use, im.digest
+	rec.Digest = im.digest
 	b.order.Tell.Image(rec)
 	return im, nil
-}
-
-// saidImage is what the job file says about an image.
-func saidImage(ref string, build *ci.Build) string {
-	if build != nil {
-		return build.Dockerfile
-	}
-	return ref
 }
 
 // anyImage pulls or builds an image unless the engine has it, and says which.
 func (b *box) anyImage(ctx context.Context, ref string, build *ci.Build, console io.Writer) (image, string, error) {
 	if build != nil {
-		return image{}, "", ci.Errorf(ci.CodeInvalid, "%s can't be built: this agent does not build images yet", build.Dockerfile)
+		return b.buildImage(ctx, build, console)
 	}
 	named, err := b.d.jobImage(ref)
 	if err != nil {
 		return image{}, "", err
 	}
-	return b.d.imageFor(ctx, named, accounts(b.order.Registries), console)
+	return b.pulledImage(ctx, named, console)
+}
+
+// pulledImage returns the image that named means, held for the run.
+func (b *box) pulledImage(ctx context.Context, named reference.Named, console io.Writer) (image, string, error) {
+	im, how, err := b.d.imageFor(ctx, named, accounts(b.order.Registries), console)
+	if err != nil {
+		return image{}, "", err
+	}
+	b.hold(im.id)
+	if how == pulled {
+		b.keep(ctx, named.String(), im)
+	} else {
+		b.d.keeper.touch(named.String())
+	}
+	return im, how, nil
 }
 
 // imageFor returns the image that named means. The engine's own copy will do,

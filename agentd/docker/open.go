@@ -28,6 +28,7 @@ func (d *Driver) Open(ctx context.Context) error {
 		d.log.Warn("objects of an earlier life could not be removed yet", "agent", d.cfg.Agent, "left", left, "err", err)
 	}
 	d.logEngine(ctx)
+	d.adopt(ctx)
 	s := &shared{}
 	if err := d.build(ctx, s); err != nil {
 		return errors.Join(err, d.destroy(ctx, s))
@@ -43,7 +44,7 @@ func (d *Driver) build(ctx context.Context, s *shared) (err error) {
 	if s.toolbox, s.noGit, err = d.toolboxImage(ctx); err != nil {
 		return err
 	}
-	if s.cores, err = d.cores(ctx); err != nil {
+	if err = d.describe(ctx, s); err != nil {
 		return err
 	}
 	if err := d.makeToolboxVolume(ctx, s); err != nil {
@@ -105,6 +106,7 @@ func (d *Driver) intact(ctx context.Context) (bool, error) {
 func (d *Driver) Close(ctx context.Context) error {
 	d.opening.Lock()
 	defer d.opening.Unlock()
+	d.endPushes()
 	return d.close(ctx)
 }
 
@@ -158,10 +160,11 @@ func (d *Driver) logEngine(ctx context.Context) {
 	d.log.Info("runs use this Docker engine; keep it and runc patched", versions...)
 }
 
-// cores is how many the engine's machine has, which need not be this one.
-func (d *Driver) cores(ctx context.Context) (int, error) {
+// describe fills in what the engine's machine is, which need not be this one.
+func (d *Driver) describe(ctx context.Context, s *shared) error {
 	ctx, cancel := asking(ctx)
 	defer cancel()
 	info, err := d.api.Info(ctx)
-	return max(1, info.NCPU), d.explain(err, "Docker does not describe itself")
+	s.cores, s.os, s.arch = max(1, info.NCPU), info.OSType, info.Architecture
+	return d.explain(err, "Docker does not describe itself")
 }

@@ -30,7 +30,7 @@ func (d *Driver) Prepare(ctx context.Context, o runner.Order, console io.Writer)
 	if err := checkWorkdir(o); err != nil {
 		return nil, err
 	}
-	b := &box{d: d, shared: s, order: o, log: d.log.With("run", o.Run, "job", o.Job)}
+	b := &box{d: d, shared: s, order: o, contexts: contexts{checkedOut: make(chan struct{})}, log: d.log.With("run", o.Run, "job", o.Job)}
 	lines := &lockedWriter{w: console}
 	b.sidecars = newSidecars(b, lines)
 	if err := b.prepare(ctx, lines); err != nil {
@@ -43,15 +43,25 @@ func (d *Driver) Prepare(ctx context.Context, o runner.Order, console io.Writer)
 }
 
 func (b *box) prepare(ctx context.Context, console io.Writer) error {
+	if err := b.checkBuilds(); err != nil {
+		return err
+	}
 	if b.order.Checkout != nil {
 		b.workspace = b.d.name(roleName(b.order.Run, "workspace"))
 		if err := b.d.makeVolume(ctx, b.workspace, b.d.runLabels("workspace", b.order.Run, b.order.Job)); err != nil {
 			return err
 		}
 	}
+	defer b.endContexts(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	if b.order.Checkout != nil {
-		g.Go(func() error { return b.checkout(ctx, console) })
+		g.Go(func() error {
+			err := b.checkout(ctx, console)
+			if err == nil {
+				close(b.contexts.checkedOut)
+			}
+			return err
+		})
 	}
 	g.Go(func() error { return b.boot(ctx, console) })
 	g.Go(func() error { return b.sidecars.up(ctx) })

@@ -17,7 +17,7 @@ const hub = "docker.io"
 
 // ownNames are repositories of images that agents keep for themselves. No job
 // may name one: what is in them was made for others.
-var ownNames = map[string]bool{"ci-build": true, "ci-toolbox": true}
+var ownNames = map[string]bool{buildName: true, "ci-toolbox": true}
 
 // jobImage reads what a job says about an image, and refuses what is not for jobs.
 func (d *Driver) jobImage(ref string) (reference.Named, error) {
@@ -25,7 +25,7 @@ func (d *Driver) jobImage(ref string) (reference.Named, error) {
 	if err != nil {
 		return nil, err
 	}
-	if reference.Domain(named) == hub && ownNames[strings.TrimPrefix(reference.Path(named), "library/")] {
+	if d.isOurs(named) {
 		return nil, ci.Errorf(ci.CodeInvalid, "image %s is not for jobs: images of that name belong to the agents; name another", ref)
 	}
 	return named, nil

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/docker/docker/api/types/network"
+
 	"ci/agentd/toolbox/pipe"
 	"ci/pkg/ci"
 )
@@ -20,13 +22,26 @@ const wallTime = time.Minute
 // that they run on, before the first of them starts. A container does it, in
 // the network of the engine's machine, which may not be ours.
 func (d *Driver) raiseWall(ctx context.Context, s *shared) error {
-	return d.wall(ctx, s, pipe.Wall{Name: d.wallName(), Bridges: d.bridges(), Reach: d.cfg.Reach})
+	return d.wall(ctx, s, pipe.Wall{Name: d.wallName(), Bridges: d.bridges(), Bridge: d.engineBridge(ctx), Reach: d.cfg.Reach})
 }
 
 // lowerWall takes it away. One that is left by a killed agent is around bridges
 // that are gone, and is replaced by the agent's next start.
 func (d *Driver) lowerWall(ctx context.Context, s *shared) error {
 	return d.wall(ctx, s, pipe.Wall{Name: d.wallName(), Down: true})
+}
+
+// engineBridge is the bridge of the engine's default network. The RUN steps of
+// builds are on it, beside whatever else somebody starts without a network of
+// its own: the kernel can't tell them apart, so the wall is around them all.
+func (d *Driver) engineBridge(ctx context.Context) string {
+	ctx, cancel := asking(ctx)
+	defer cancel()
+	bridge, err := d.api.NetworkInspect(ctx, "bridge", network.InspectOptions{})
+	if err != nil {
+		return "" // an engine without it has no network for builds either
+	}
+	return bridge.Options[bridgeOption]
 }
 
 // wallName is the same for each life of an agent.

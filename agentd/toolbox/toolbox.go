@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"ci/agentd/toolbox/buildcontext"
 	"ci/agentd/toolbox/checkout"
 	"ci/agentd/toolbox/pid1"
 	"ci/agentd/toolbox/shell"
@@ -20,6 +21,7 @@ import (
 //
 //	init      PID 1 of a job's container
 //	checkout  fetches one commit, in a container of its own
+//	context   gives out what a Dockerfile may copy, in a container of its own
 //	sh        a shell, for images that have none
 //	ssh       an SSH client, for images that have none
 //	pause     holds a network open
@@ -46,6 +48,8 @@ func Main(args []string) (code int, ran bool) {
 		return inside("init", pid1.Main), true
 	case "checkout":
 		return inside("checkout", checkout.Main), true
+	case "context":
+		return inside("context", buildcontext.Main), true
 	case "pause":
 		return inside("pause", pause), true
 	case "wall":

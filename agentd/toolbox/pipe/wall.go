@@ -5,6 +5,8 @@ type Wall struct {
 	// Name is the table's; Bridges is how the names of the containers' bridges begin.
 	Name    string `json:"name"`
 	Bridges string `json:"bridges,omitempty"`
+	// Bridge is one more: the engine's own, which its builds use. "" for none.
+	Bridge string `json:"bridge,omitempty"`
 	// Reach are TCP ports of the host that containers may connect to.
 	Reach []uint16 `json:"reach,omitempty"`
 	// Down takes the wall away.

@@ -62,7 +62,7 @@ func obey(order pipe.Wall) error {
 		if order.Bridges == "" {
 			return errors.New("the order names no bridges; the wall would be around everything")
 		}
-		raise(conn, conn.AddTable(table), order.Bridges, order.Reach, nameservers("/etc/resolv.conf"))
+		raise(conn, conn.AddTable(table), order, nameservers("/etc/resolv.conf"))
 	}
 	if err := conn.Flush(); err != nil {
 		return fmt.Errorf("the kernel refuses the rules: %w", err)
@@ -72,7 +72,7 @@ func obey(order pipe.Wall) error {
 
 // raise adds the chains. Whatever a rule does not end goes on to the rules of
 // the host and the engine.
-func raise(conn *nftables.Conn, table *nftables.Table, bridges string, reach []uint16, dns []netip.Addr) {
+func raise(conn *nftables.Conn, table *nftables.Table, order pipe.Wall, dns []netip.Addr) {
 	accept := nftables.ChainPolicyAccept
 	chain := func(name string, hook *nftables.ChainHook) *nftables.Chain {
 		return conn.AddChain(&nftables.Chain{Name: name, Table: table, Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: before, Policy: &accept})
@@ -84,22 +84,24 @@ func raise(conn *nftables.Conn, table *nftables.Table, bridges string, reach []u
 		}
 		conn.AddRule(&nftables.Rule{Table: table, Chain: c, Exprs: all})
 	}
-	from := arriving(bridges)
-
-	input := chain("input", nftables.ChainHookInput)
-	rule(input, from, answers(), verdict(expr.VerdictAccept))
-	for _, server := range dns { // a host that is its containers' name server
-		for _, protocol := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_TCP} {
-			rule(input, from, to(netip.PrefixFrom(server, 32)), port(protocol, 53), verdict(expr.VerdictAccept))
+	input, forward := chain("input", nftables.ChainHookInput), chain("forward", nftables.ChainHookForward)
+	around := func(from []expr.Any) {
+		rule(input, from, answers(), verdict(expr.VerdictAccept))
+		for _, server := range dns { // a host that is its containers' name server
+			for _, protocol := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_TCP} {
+				rule(input, from, to(netip.PrefixFrom(server, 32)), port(protocol, 53), verdict(expr.VerdictAccept))
+			}
 		}
+		for _, p := range order.Reach {
+			rule(input, from, port(unix.IPPROTO_TCP, p), verdict(expr.VerdictAccept))
+		}
+		rule(input, from, refuse())
+		rule(forward, from, to(linkLocal), refuse())
 	}
-	for _, p := range reach {
-		rule(input, from, port(unix.IPPROTO_TCP, p), verdict(expr.VerdictAccept))
+	around(arriving([]byte(order.Bridges))) // without its end: any that begin so
+	if order.Bridge != "" {
+		around(arriving(append([]byte(order.Bridge), 0)))
 	}
-	rule(input, from, refuse())
-
-	forward := chain("forward", nftables.ChainHookForward)
-	rule(forward, from, to(linkLocal), refuse())
 }
 
 // Where an IPv4 header has its destination (RFC 791, 3.1), and a TCP or UDP
@@ -109,11 +111,12 @@ const (
 	portAt   = 2
 )
 
-// arriving matches packets that come in by an interface whose name begins so.
-func arriving(prefix string) []expr.Any {
+// arriving matches packets that come in by an interface whose name, which a
+// zero byte ends, begins so.
+func arriving(name []byte) []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte(prefix)}, // without its end: any that begin so
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: name},
 	}
 }
 

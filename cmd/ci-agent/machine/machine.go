@@ -47,6 +47,8 @@ type Options struct {
 	subnet       string
 	reach        []uint
 	openHost     bool
+	imageBudget  string
+	cache        string
 }
 
 // Flags defines the agent's settings; cid puts "agent-" before each name.
@@ -61,6 +63,8 @@ func (o *Options) Flags(fs *pflag.FlagSet, prefix string, maxLoad float64) {
 	fs.StringVar(&o.toolboxImage, prefix+"toolbox-image", "", "published image with git and a shell, instead of one put together from this machine")
 	fs.StringVar(&o.subnet, prefix+"subnet", "", "private address range that runs' networks are cut from, for example 10.231.0.0/16")
 	fs.UintSliceVar(&o.reach, prefix+"reach", nil, "TCP ports of the engine's machine that jobs may connect to; all else of it is closed to them")
+	fs.StringVar(&o.imageBudget, prefix+"image-budget", "20GiB", "disk space for images that this agent has pulled or built; those unused for the longest time leave first")
+	fs.StringVar(&o.cache, prefix+"cache-registry", "", "HOST/REPOSITORY over which agents share the images that they build from Dockerfiles (default: none)")
 	fs.BoolVar(&o.openHost, prefix+"open-host", false, "leave the engine's machine open to jobs, for a kernel without nftables")
 }
 
@@ -104,7 +108,11 @@ func New(o Options, p Parts) (Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	memory, err := bytesOf(o.memory)
+	memory, err := bytesOf("the memory to offer", o.memory)
+	if err != nil {
+		return nil, err
+	}
+	budget, err := bytesOf("the image budget", o.imageBudget)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +121,8 @@ func New(o Options, p Parts) (Agent, error) {
 		return nil, err
 	}
 	driver, err := docker.New(docker.Config{
-		Agent: id, Host: o.docker, ToolboxImage: o.toolboxImage, Subnet: o.subnet, Reach: reach, OpenHost: o.openHost, Log: p.Log,
+		Agent: id, Host: o.docker, ToolboxImage: o.toolboxImage, Subnet: o.subnet, Reach: reach, OpenHost: o.openHost,
+		Dir: p.Dir, ImageBudget: budget, CacheRegistry: o.cache, Log: p.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -190,13 +199,13 @@ func hostPart(host string) string {
 	return host
 }
 
-func bytesOf(s string) (int64, error) {
+func bytesOf(what, s string) (int64, error) {
 	if s == "" {
 		return 0, nil
 	}
 	n, err := units.RAMInBytes(s)
 	if err != nil || n <= 0 {
-		return 0, fmt.Errorf("the memory to offer, %q, is not a size like 8GiB", s)
+		return 0, fmt.Errorf("%s, %q, is not a size like 8GiB", what, s)
 	}
 	return n, nil
 }
