@@ -22,6 +22,8 @@ type Backend struct {
 	Grace      time.Duration // between SIGTERM and SIGKILL
 	MaxConsole int64
 	MaxResult  int64
+	// Secrets are those of every run.
+	Secrets map[string]string
 
 	// Fault is asked before and after each call of the uplink; n counts all
 	// calls from 1. An error before means that the call never arrived, one

@@ -25,7 +25,8 @@ func (b *Backend) Claim(ctx context.Context, c ci.Claim) (work *ci.Work, err err
 			r.Reports = append(r.Reports, string(ci.PhasePreparing))
 		}
 		work = &ci.Work{
-			Run: r.Run, Timeout: b.Timeout, AbortGrace: b.Grace, URL: "http://ci.test/runs/1",
+			Secrets: b.Secrets,
+			Run:     r.Run, Timeout: b.Timeout, AbortGrace: b.Grace, URL: "http://ci.test/runs/1",
 			MaxConsole: b.MaxConsole, MaxResult: b.MaxResult, MaxResultFiles: 100,
 		}
 		return nil

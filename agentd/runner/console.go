@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"ci/agentd/mask"
 	"ci/pkg/ci"
 )
 
@@ -35,7 +36,8 @@ var errSealed = errors.New("the console is sealed")
 // blocks: one that fills and one that is being sent. When both are full a
 // writer waits, and so does the script behind it.
 type console struct {
-	limit int64 // bytes of script output; 0 is no limit
+	limit int64      // bytes of script output; 0 is no limit
+	mask  *mask.Mask // of our own lines; Write takes what is masked already
 	send  func(ctx context.Context, offset int64, data []byte) error
 
 	mu        sync.Mutex
@@ -105,7 +107,7 @@ func (c *console) line(text string) {
 		b.WriteByte('\n')
 	}
 	for part := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
-		b.WriteString(prefix + strings.TrimPrefix(printable(part), prefix) + "\n")
+		b.WriteString(prefix + strings.TrimPrefix(c.mask.String(printable(part)), prefix) + "\n")
 	}
 	c.add([]byte(b.String()))
 }

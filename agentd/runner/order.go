@@ -17,7 +17,7 @@ func (r *Runner) order() Order {
 		Run:            run.ID,
 		Job:            run.Job,
 		Spec:           spec,
-		Env:            environment(run, r.work.URL),
+		Env:            append(environment(run, r.work.URL), secretVariables(r.work.Secrets)...),
 		MaxResult:      r.work.MaxResult,
 		MaxResultFiles: r.work.MaxResultFiles,
 		SSH:            r.work.SSH,
@@ -54,4 +54,14 @@ func environment(run *ci.Run, url string) []string {
 		"CI_COMMIT_SHA="+run.CommitSHA,
 		"CI_BRANCH_NAME="+run.BranchName,
 	)
+}
+
+// secretVariables are the secrets, one variable each, in the order of their names.
+func secretVariables(secrets map[string]string) []string {
+	env := make([]string, 0, len(secrets))
+	for name, value := range secrets {
+		env = append(env, name+"="+value)
+	}
+	slices.Sort(env)
+	return env
 }

@@ -84,6 +84,7 @@ type collector struct {
 	left    int64 // bytes that may still be stored
 	missing []Missing
 	err     error
+	renamed int // results whose name a secret was in
 }
 
 // put uploads one result. It is read to its end first, so that an upload
@@ -91,6 +92,7 @@ type collector struct {
 func (c *collector) put(ctx context.Context, res ci.Result, body io.Reader) error {
 	r := c.runner
 	res.Run = r.claim.Run
+	c.maskResult(&res)
 	s, err := readSpool(r.cfg.Dir, io.LimitReader(body, c.left+1))
 	if err != nil {
 		c.err = fmt.Errorf("result %s could not be read: %w", res.Name, err)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"ci/agentd/mask"
 	"ci/pkg/ci"
 )
 
@@ -19,6 +20,8 @@ type Config struct {
 	Uplink Uplink
 	Driver Driver
 	Log    *slog.Logger
+	// Veil is told what the log must not show of the run; nil masks nothing there.
+	Veil *mask.Veil
 	// API answers the calls of scripts whose job file says ci: true; nil means that they have none to call.
 	API http.Handler
 	// Dir is where results wait while they are uploaded; "" means the system's temporary folder.
@@ -62,6 +65,7 @@ type Runner struct {
 	reports reports
 	story   story
 	box     Box
+	mask    *mask.Mask // of all that is confidential; nil when nothing is
 }
 
 // New makes the runner of one run. The run's timeout counts from this call,
@@ -77,7 +81,10 @@ func New(cfg Config, work ci.Work, claim ci.Claim) *Runner {
 		control:  newControl(),
 	}
 	r.console = newConsole(work.MaxConsole, r.append)
+	r.mask = maskOf(&work)
+	r.console.mask = r.mask
 	r.story.say, r.story.logs = r.console.say, newServiceLogs(cfg.Dir)
+	r.story.logs.mask = r.mask
 	return r
 }
 
@@ -89,6 +96,9 @@ func (r *Runner) Run(ctx context.Context) {
 	held, release := context.WithCancel(ctx)
 	defer release()
 	defer r.control.onStop(release)()
+
+	defer r.cfg.Veil.Add(r.mask)()
+	r.warnOfShort()
 
 	var sender sync.WaitGroup
 	sender.Go(func() { r.console.run(held) })
@@ -161,7 +171,7 @@ func (r *Runner) prepare(ctx context.Context) error {
 }
 
 // script runs the script and sees to it that it ends.
-func (r *Runner) script(ctx context.Context) (Exit, error) {
+func (r *Runner) script(ctx context.Context) (exit Exit, err error) {
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the escort decides when waiting makes no more sense
 	defer cancel()
 	over := make(chan struct{})
@@ -169,7 +179,16 @@ func (r *Runner) script(ctx context.Context) (Exit, error) {
 	escort.Go(func() { r.escort(ctx, over, cancel) })
 	defer escort.Wait()
 	defer close(over)
-	return r.box.Run(runCtx, func() { r.control.start() }, r.console)
+	if r.mask == nil {
+		return r.box.Run(runCtx, func() { r.control.start() }, r.console)
+	}
+	out := newMasked(r.mask, r.console.Write)
+	defer func() {
+		if flushed := out.flush(); err == nil {
+			err = flushed
+		}
+	}()
+	return r.box.Run(runCtx, func() { r.control.start() }, out)
 }
 
 // announce has the backend record that the script begins, before it can. Should
@@ -192,8 +211,8 @@ func (r *Runner) finish(ctx context.Context, end ci.End) {
 		return
 	}
 	end.Console = sealed
-	end.Reason = brief(end.Reason)
 	r.story.end(&end)
+	r.maskEnd(&end)
 	r.report(ctx, "finish the run", func(ctx context.Context) error {
 		return r.cfg.Uplink.Finish(ctx, r.claim, end)
 	})

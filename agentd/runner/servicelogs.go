@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"ci/agentd/mask"
 	"ci/pkg/ci"
 )
 
@@ -23,7 +24,8 @@ const (
 // serviceLogs keeps what the services of a run print until the run's end, in
 // files without a name.
 type serviceLogs struct {
-	dir string
+	dir  string
+	mask *mask.Mask // set before the first service prints
 
 	mu     sync.Mutex
 	list   []*serviceLog
@@ -37,7 +39,8 @@ type serviceLog struct {
 	service string
 	file    *os.File // nil until there is something
 	size    int64
-	mark    string // why there is no more; "" while there is
+	mark    string  // why there is no more; "" while there is
+	masked  *masked // nil when nothing is to be masked
 }
 
 func newServiceLogs(dir string) *serviceLogs { return &serviceLogs{dir: dir, left: maxServiceLogs} }
@@ -51,13 +54,24 @@ func (s *serviceLogs) open(service string) *serviceLog {
 		return s.list[i]
 	}
 	l := &serviceLog{all: s, service: service}
+	if s.mask != nil {
+		l.masked = newMasked(s.mask, l.write)
+	}
 	s.list = append(s.list, l)
 	return l
 }
 
-// Write keeps p as far as there is room. It does not fail: a service must not
+// Write keeps p, masked, as far as there is room. It does not fail: a service must not
 // stand still because nobody keeps what it prints.
 func (l *serviceLog) Write(p []byte) (int, error) {
+	if l.masked != nil {
+		return l.masked.Write(p)
+	}
+	return l.write(p)
+}
+
+// write keeps p as far as there is room.
+func (l *serviceLog) write(p []byte) (int, error) {
 	s := l.all
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,6 +121,7 @@ func unnamed(dir, pattern string) (*os.File, error) {
 
 // pack ends the logs and writes them as a zip with one file for each service.
 func (s *serviceLogs) pack(w io.Writer, now time.Time) error {
+	s.flush()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
@@ -117,6 +132,18 @@ func (s *serviceLogs) pack(w io.Writer, now time.Time) error {
 		}
 	}
 	return z.Close()
+}
+
+// flush lets out what was held back as the beginning of a secret.
+func (s *serviceLogs) flush() {
+	s.mu.Lock()
+	list := slices.Clone(s.list)
+	s.mu.Unlock()
+	for _, l := range list {
+		if l.masked != nil {
+			_ = l.masked.flush() // write never fails
+		}
+	}
 }
 
 func (l *serviceLog) pack(z *zip.Writer, now time.Time) error {

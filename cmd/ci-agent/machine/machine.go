@@ -21,6 +21,7 @@ import (
 
 	"ci/agentd"
 	"ci/agentd/docker"
+	"ci/agentd/mask"
 	"ci/agentd/runner"
 	"ci/pkg/ci"
 )
@@ -120,6 +121,8 @@ func New(o Options, p Parts) (Agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	veil := mask.NewVeil(p.Log.Handler())
+	p.Log = slog.New(veil)
 	driver, err := docker.New(docker.Config{
 		Agent: id, Host: o.docker, ToolboxImage: o.toolboxImage, Subnet: o.subnet, Reach: reach, OpenHost: o.openHost,
 		Dir: p.Dir, ImageBudget: budget, CacheRegistry: o.cache, Log: p.Log,
@@ -142,7 +145,7 @@ func New(o Options, p Parts) (Agent, error) {
 			return c.Classes, nil
 		},
 		Depths: p.Store.QueueDepths, CPUs: o.cpus, Memory: memory, Threshold: o.threshold, TTL: p.Lease, Dir: spool, Log: p.Log,
-		Runner: runner.Config{API: p.API},
+		Runner: runner.Config{API: p.API, Veil: veil},
 	})
 }
 
