@@ -22,6 +22,9 @@ const checkoutMemory = 1 << 30
 // own: the toolbox's git, the network of the machine, so that it reaches what
 // the planner reaches, and neither capabilities nor anything of the job.
 func (b *box) checkout(ctx context.Context, console io.Writer) error {
+	if b.order.Checkout.Tree != nil {
+		return b.unpack(ctx, console)
+	}
 	if b.shared.noGit {
 		return ci.Errorf(ci.CodeUnavailable, "the toolbox image has no git, since the agent's machine has none: install git there and start the agent again, or name a toolbox image that has it")
 	}

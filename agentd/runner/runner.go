@@ -100,6 +100,9 @@ type Checkout struct {
 	CommitSHA  string
 	Depth      int // commits of history; 0 means all
 	Submodules bool
+	// Tree brings the files instead of a repository: it writes them as a tar
+	// archive of files, folders and symbolic links. nil for runs of the backend.
+	Tree func(ctx context.Context, w io.Writer) error
 }
 
 // Box is one run's container.
