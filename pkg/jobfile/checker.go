@@ -17,10 +17,12 @@ type checker struct {
 	// read reads a further file of the repository; nil where none is at hand.
 	read ReadFile
 	// failed is why the repository could not be asked; then nothing is known of the file.
-	failed error
-	faults []fault
-	notes  notes
-	files  int // read so far, for the order of faults
+	failed  error
+	reads   int               // of further files
+	fetched map[string][]byte // further files that were read; nil for an optional one that is not there
+	faults  []fault
+	notes   notes
+	files   int // read so far, for the order of faults
 }
 
 // nextFile is what the places of one more file begin at, behind those of all

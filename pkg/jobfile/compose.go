@@ -116,13 +116,16 @@ func (k *composer) run(other *composer) (elsewhere []wish) {
 		case slices.Contains(k.chosen, w.name):
 		case k.has(w.name):
 			k.chosen = append(k.chosen, w.name)
-			k.judge(w.name)
+			k.judge(w.name, 0)
 			k.need(w.name)
 		case other.has(w.name):
 			elsewhere = append(elsewhere, w)
 		default:
 			k.unknown(w)
 		}
+	}
+	if len(k.chosen) > MaxServices {
+		return nil // which is said when all are counted
 	}
 	for _, name := range k.chosen {
 		k.read(name)
@@ -166,7 +169,7 @@ func (k *composer) unknown(w wish) {
 }
 
 // judge prunes a service and all that it extends.
-func (k *composer) judge(name string) {
+func (k *composer) judge(name string, depth int) {
 	if k.pruned[name] != nil {
 		return
 	}
@@ -199,8 +202,11 @@ func (k *composer) judge(name string) {
 		case !k.has(base):
 			k.unknown(wish{base, at, name})
 			k.bad[name] = true
+		case depth >= maxExtends:
+			k.c.fault(at, "service %s: `extends` leads through more than %d services", code(name), maxExtends)
+			k.bad[name] = true
 		default:
-			k.judge(base)
+			k.judge(base, depth+1)
 			k.bad[name] = k.bad[name] || k.bad[base]
 		}
 	}
@@ -217,6 +223,9 @@ func extended(n *node) (string, place) {
 	}
 	return v.text, at
 }
+
+// maxExtends is how many services one may extend, by way of each other.
+const maxExtends = 16
 
 // family are a service and those that it extends, the nearest first.
 func (k *composer) family(name string) (names []string, circle bool) {

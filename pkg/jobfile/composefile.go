@@ -13,6 +13,10 @@ import (
 // that it can't be taken; every other error means that nobody could be asked.
 type ReadFile = func(path string) ([]byte, error)
 
+// maxFetched is how many further files a job file may name; the planner may
+// have to ask a git server for each.
+const maxFetched = 48
+
 // fetch reads a further file. A fault goes to at, and begins with what. It returns nil for one that
 // can't be had, and for one that is not there if it is optional.
 func (c *checker) fetch(file, what string, at place, optional bool) []byte {
@@ -23,21 +27,34 @@ func (c *checker) fetch(file, what string, at place, optional bool) []byte {
 		c.fault(at, "%s%s can't be read: no repository is at hand", what, clip(file))
 		return nil
 	}
+	if data, ok := c.fetched[file]; ok && (data != nil || optional) {
+		return data
+	}
+	if c.reads++; c.reads > maxFetched {
+		c.fault(at, "%sthe file %s is one too many; a job file and what it names may name %d", what, clip(file), maxFetched)
+		return nil
+	}
 	data, err := c.read(file)
 	switch code := ci.CodeOf(err); {
-	case err == nil && data == nil:
-		return []byte{}
 	case err == nil:
+		c.keep(file, append([]byte{}, data...)) // not nil, though it may be empty
+		return c.fetched[file]
 	case code == ci.CodeNotFound && optional:
+		c.keep(file, nil)
 	case code == ci.CodeNotFound || code == ci.CodeInvalid:
 		c.fault(at, "%s%s", what, sentence(err))
 	default:
 		c.failed = err
 	}
-	if err != nil {
-		return nil
+	return nil
+}
+
+// keep remembers a file, which several services may name.
+func (c *checker) keep(file string, data []byte) {
+	if c.fetched == nil {
+		c.fetched = map[string][]byte{}
 	}
-	return data
+	c.fetched[file] = data
 }
 
 // sentence is what an error says to people.

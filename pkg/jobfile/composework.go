@@ -3,6 +3,7 @@ package jobfile
 import (
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/format"
@@ -57,19 +58,36 @@ func (k *composer) rework(name string, pairs []pair) []pair {
 	return left
 }
 
-// texts makes texts of the numbers and flags of a mapping, as they are written.
+// texts makes a mapping of a list of NAME=value, and texts of the numbers and
+// flags in it, as they are written. (A NAME alone in a list is what compose-go
+// would look up.)
 func texts(n *node) *node {
-	if n.kind != mapping {
-		return n
-	}
 	left := &node{kind: mapping, at: n.at, size: 1}
-	for _, p := range n.pairs {
-		if p.value.kind == number || p.value.kind == boolean {
-			p.value = &node{kind: text, at: p.value.at, text: p.value.text, size: 1}
+	switch n.kind {
+	case mapping:
+		for _, p := range n.pairs {
+			if p.value.kind == number || p.value.kind == boolean {
+				p.value = &node{kind: text, at: p.value.at, text: p.value.text, size: 1}
+			}
+			left.pairs = append(left.pairs, p)
 		}
-		left.pairs = append(left.pairs, p)
+		return left
+	case list:
+		for _, item := range n.items {
+			if item.kind != text {
+				return n // compose-go says what is wrong
+			}
+			name, value, found := strings.Cut(item.text, "=")
+			v := &node{kind: null, at: item.at, size: 1}
+			if found {
+				v = &node{kind: text, at: item.at, text: value, size: 1}
+			}
+			left.pairs = slices.DeleteFunc(left.pairs, func(p pair) bool { return p.key == name })
+			left.pairs = append(left.pairs, pair{name, item.at, v})
+		}
+		return left
 	}
-	return left
+	return n
 }
 
 func (k *composer) build(n *node) *node {

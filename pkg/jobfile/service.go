@@ -118,8 +118,8 @@ func (r *serviceReader) buildOf(b *types.BuildConfig) *ci.Build {
 	}
 	out := &ci.Build{Context: context, Target: b.Target, Args: map[string]string{}}
 	out.Dockerfile = r.inRepository(r.key("build.dockerfile"), orDefault(b.Dockerfile, "Dockerfile"), dockerfileAt, context)
-	for name, value := range b.Args {
-		if v, ok := r.given("build.args", name, value); ok {
+	for _, name := range slices.Sorted(maps.Keys(b.Args)) {
+		if v, ok := r.given("build.args", name, b.Args[name]); ok {
 			out.Args[name] = v
 		}
 	}
@@ -187,12 +187,13 @@ func (r *serviceReader) env() map[string]string {
 	for i, f := range r.s.EnvFiles {
 		r.envFile(i, f, env)
 	}
-	for name, value := range r.s.Environment {
-		if v, ok := r.given("environment", name, value); ok {
+	for _, name := range slices.Sorted(maps.Keys(r.s.Environment)) {
+		if v, ok := r.given("environment", name, r.s.Environment[name]); ok {
 			env[name] = v
 		}
 	}
-	for name, value := range env {
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		value := env[name]
 		if name == "" || strings.ContainsAny(name, "=\x00") || strings.ContainsRune(value, 0) {
 			r.fault(quote(name)+" is not a variable that a process can have", "environment", name)
 		}
@@ -257,7 +258,8 @@ func (r *serviceReader) checkAlias(s string, path ...string) {
 
 func (r *serviceReader) dependsOn() []ci.Dependency {
 	on := map[string]ci.Condition{}
-	for name, d := range r.s.DependsOn {
+	for _, name := range slices.Sorted(maps.Keys(r.s.DependsOn)) {
+		d := r.s.DependsOn[name]
 		if !d.Required && !r.has(name) {
 			r.c.notes.add(r.pruner.file+": `depends_on."+clip(name)+"`", clip(r.name), "there is no such service, and it is not required")
 			continue

@@ -18,6 +18,7 @@ func newJobCheck(a *app) *cobra.Command {
 		Aliases: []string{"lint", "validate"},
 		Short:   "Check job files without a server",
 		Long: "Check job files without a server; - is standard input. Every fault is told with file:line:column, and the exit code is 1 when there is any.\n" +
+			"What a job file names, such as a Compose file, is read from the working tree that it stands in, as a server reads it from the repository.\n" +
 			"With --json each file is an object: file, valid, and errors or the parsed spec.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.jobCheck(cmd.Context(), args) },
@@ -39,7 +40,7 @@ func (a *app) jobCheck(ctx context.Context, files []string) error {
 		if err != nil {
 			return err
 		}
-		spec, err := jobfile.Parse(fileName(path), data, nil)
+		spec, err := jobfile.Parse(fileName(path), data, repositoryFiles(ctx, path))
 		var e *ci.Error
 		if err != nil && !errors.As(err, &e) {
 			return err
@@ -67,6 +68,9 @@ func (a *app) checked(ctx context.Context, file string, spec *ci.Spec, e *ci.Err
 	}
 	if e == nil {
 		a.note("%s is valid", clean(file))
+		for _, note := range spec.Notes {
+			a.note("%s", clean(note))
+		}
 		return nil
 	}
 	for _, f := range e.Fields {

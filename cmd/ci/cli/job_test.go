@@ -2,6 +2,7 @@ package cli
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -100,6 +101,39 @@ func TestJobCheck(t *testing.T) {
 	require.Contains(t, w.run("job", "schema").out, `"title": "Job file"`)
 	require.Equal(t, "Job file\n", w.run("job", "schema", "--jq", ".title").out)
 	require.Contains(t, w.run("job", "schema", "--text").out, "resources.cpus (default 1)")
+}
+
+// A job file's Compose file is looked for from the root of the working tree, and as git has it.
+func TestJobCheckReadsTheWorkingTree(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("git"); err != nil {
+		t.Skip("git is not installed")
+	}
+	w := newWorld(t)
+	root := t.TempDir()
+	require.NoError(t, exec.Command("git", "init", "--quiet", root).Run())
+	write := func(name, data string) {
+		path := filepath.Join(root, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(data), 0o600))
+	}
+	file := filepath.Join(root, "ci/deep/test.yaml")
+	write("ci/deep/test.yaml", "script: x\ncompose: { file: app/compose.yaml }\n")
+	write("app/compose.yaml", "services:\n  db:\n    image: postgres:${TAG:-15}\n    ports: [\"5432:5432\"]\n")
+	require.Equal(t, said{0, "", file + " is valid\napp/compose.yaml: `ports` of db: nothing is published; the script reaches services by name, at the container's own ports\n"}, w.run("job", "check", file))
+
+	write("app/compose.yaml", "services:\n  db:\n    image: postgres\n    pid: host\n    env_file: [.env]\n")
+	write("app/.env", "A=1\n")
+	got := w.run("job", "check", file)
+	require.Equal(t, exitFailed, got.code)
+	require.Equal(t, "app/compose.yaml:4:5: service `db`: `pid` is refused: it shows processes of the machine or another container\n", got.out)
+	write("app/compose.yaml", "services:\n  db:\n    image: postgres\n    env_file: [.env]\n")
+	require.Zero(t, w.run("job", "check", file).code)
+	write(".gitignore", ".env\n")
+	require.Contains(t, w.run("job", "check", file).out, "app/compose.yaml:4:16: service `db`: `env_file`: file app/.env is ignored by git")
+
+	require.NoError(t, os.RemoveAll(filepath.Join(root, ".git")))
+	require.Contains(t, w.run("job", "check", file).out, file+":2:18: `compose.file`: app/compose.yaml can't be read: no repository is at hand")
 }
 
 func TestJobTriggers(t *testing.T) {
