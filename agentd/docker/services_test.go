@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -264,6 +265,54 @@ func TestServicesMayBeGivenUp(t *testing.T) {
 		requireNothingOf(t, d, o.Run)
 		require.Empty(t, d.subnets.taken)
 	}
+}
+
+// Whatever call to the engine fails, nothing of a run with services stays that
+// the next sweep does not take, no subnet is lost, and the next run works.
+func TestEveryCallMayFailWithServices(t *testing.T) {
+	t.Parallel()
+	f, host := newFlaky(t)
+	cfg := config("test-flaky-services")
+	cfg.Host = host
+	d, err := New(cfg)
+	require.NoError(t, err)
+	require.NoError(t, d.Open(t.Context()))
+	live := func() error {
+		b, err := d.Prepare(t.Context(), order("wget -q -O- http://web:8080/seed/motd", with(
+			web("web", health(ci.Healthcheck{Test: []string{"CMD", "true"}}), func(s *ci.Service) { s.Mounts = []ci.Mount{{Volume: "v", Target: "/v"}} }),
+		)), &output{})
+		if err != nil {
+			return err
+		}
+		_, err = b.Run(t.Context(), func() {}, &output{})
+		return errors.Join(err, b.Remove(t.Context()))
+	}
+	f.count.Store(0)
+	require.NoError(t, live())
+	calls := f.count.Load()
+	t.Logf("a run takes %d calls", calls)
+	failed := 0
+	for n := int64(1); n <= calls; n++ {
+		f.after.Store(n%2 == 0)
+		f.count.Store(0)
+		f.fail.Store(n)
+		if err := live(); err != nil {
+			failed++
+		}
+		f.fail.Store(0)
+		left, err := d.Sweep(t.Context(), nil)
+		require.NoError(t, err)
+		require.Zero(t, left)
+		for _, o := range objects(t, d) {
+			_, ok := o.run()
+			require.False(t, ok, "call %d: left behind: %s", n, o.name)
+		}
+		require.Empty(t, d.subnets.taken, "call %d", n)
+	}
+	require.NotZero(t, failed, "no failure had any consequence")
+	require.NoError(t, live())
+	require.NoError(t, d.Close(t.Context()))
+	requireNothing(t, d)
 }
 
 // What a killed agent leaves of a run with services is swept, also while
