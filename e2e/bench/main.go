@@ -35,7 +35,7 @@ type bench struct {
 
 func main() {
 	b := &bench{}
-	only := flag.String("only", "a,b,c,d,e,f", "which figures to measure")
+	only := flag.String("only", "a,b,c,d,e,f,g", "which figures to measure")
 	flag.StringVar(&b.bin, "bin", "bin", "folder with cid")
 	flag.IntVar(&b.runs, "runs", 200, "queued runs of figure b")
 	flag.IntVar(&b.rounds, "rounds", 15, "rounds of figure a")
@@ -51,13 +51,13 @@ func main() {
 
 func (b *bench) measure(ctx context.Context, only []string) error {
 	all := map[string]func(context.Context) ([]figure, error){
-		"a": b.emptyRun, "b": b.manyRuns, "c": b.console, "d": b.reads, "e": b.triggers, "f": b.idle,
+		"a": b.emptyRun, "b": b.manyRuns, "c": b.console, "d": b.reads, "e": b.triggers, "f": b.idle, "g": b.service,
 	}
 	var figures []figure
 	for _, id := range only {
 		f, ok := all[id]
 		if !ok {
-			return fmt.Errorf("there is no figure %q; there are a to f", id)
+			return fmt.Errorf("there is no figure %q; there are a to g", id)
 		}
 		fmt.Fprintf(os.Stderr, "measuring %s …\n", id)
 		got, err := f(ctx)
