@@ -17,7 +17,7 @@ import (
 )
 
 func (e *engine) containersOfRuns(ctx context.Context) (int, error) {
-	list, err := e.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", "ci.run"))})
+	list, err := e.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", "ci.run"), filters.Arg("label", "ci.agent="+e.agent))})
 	return len(list), err
 }
 

@@ -17,10 +17,11 @@ import (
 type engine struct {
 	*client.Client
 	image string
+	agent string // whose runs are measured
 }
 
 // newEngine uses the toolbox image that cid has made.
-func newEngine(ctx context.Context) (*engine, error) {
+func newEngine(ctx context.Context, agent string) (*engine, error) {
 	c, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
 	if err != nil {
 		return nil, err
@@ -32,7 +33,7 @@ func newEngine(ctx context.Context) (*engine, error) {
 	for _, i := range images {
 		for _, tag := range i.RepoTags {
 			if strings.HasPrefix(tag, "ci-toolbox:") {
-				return &engine{c, tag}, nil
+				return &engine{c, tag, agent}, nil
 			}
 		}
 	}

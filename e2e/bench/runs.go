@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"ci/e2e/rig"
 )
 
 func median(ds []time.Duration) time.Duration {
@@ -21,7 +23,8 @@ func ms(d time.Duration) string { return d.Round(time.Millisecond).String() }
 
 // warm starts a cid with an agent, and lets one run make what all share.
 func (b *bench) warm(ctx context.Context, script string, args ...string) (*server, *engine, error) {
-	s, err := b.start(ctx, "", args...)
+	agent := "bench-" + rig.Random()
+	s, err := b.start(ctx, "", append(args, "--agent-id", agent)...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -39,7 +42,7 @@ func (b *bench) warm(ctx context.Context, script string, args ...string) (*serve
 		s.stop()
 		return nil, nil, err
 	}
-	e, err := newEngine(ctx)
+	e, err := newEngine(ctx, agent)
 	if err != nil {
 		s.stop()
 	}
