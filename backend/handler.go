@@ -16,7 +16,7 @@ import (
 // handler joins the API with the rooms behind it.
 func (b *Backend) handler(stop <-chan struct{}) (http.Handler, error) {
 	c := rest.Config{
-		Engine: b.Engine, Store: records{b.Store}, Bus: b.Queue.Bus(), Auth: b.Auth, Secrets: b.Secrets.Store, Registries: b.Secrets.Registries,
+		Engine: b.Engine, Store: records{b.Store}, Bus: b.Queue.Bus(), Auth: b.Auth, Secrets: b.Secrets.Store, Registries: b.Secrets.Registries, SSHKeys: b.Secrets.SSHKeys, ScanHost: b.Source.ScanHost,
 		Console: b.Engine.Console(), Blobs: b.Blobs, ResultKey: engine.ResultKey,
 		CheckSpec: jobfile.ParseFreestyle,
 		CheckURL:  func(_ context.Context, url string) error { return b.Source.CheckURL(url) },

@@ -27,6 +27,7 @@ type Secrets struct {
 	Box        *seal.Box
 	Store      secret.Store
 	Registries *sealed.Registries
+	SSHKeys    *sealed.SSHKeys
 }
 
 // OpenSecrets opens what c names. Close it after everything that uses it.
@@ -44,6 +45,7 @@ func OpenSecrets(ctx context.Context, c SecretsConfig, db *store.Store, log *slo
 		log.Error("the secret key does not fit the database; runs that need secrets will end as error", "key", c.Key, "err", err)
 	}
 	s.Store, s.Registries = sealed.New(db, s.Box), sealed.NewRegistries(db, s.Box)
+	s.SSHKeys = sealed.NewSSHKeys(db, s.Box)
 	return s, nil
 }
 
@@ -71,6 +73,9 @@ func (s *Secrets) Give(c *engine.Config) {
 	}
 	if s.Registries != nil {
 		c.Registries = s.Registries
+	}
+	if s.SSHKeys != nil {
+		c.SSHKeys = s.SSHKeys
 	}
 }
 

@@ -27,6 +27,8 @@ const (
 	SecretWrite    Action = "secret.write"
 	SecretList     Action = "secret.list"
 	RegistryManage Action = "registry.manage"
+	SSHKeyManage   Action = "ssh_key.manage"
+	SSHKeyRead     Action = "ssh_key.read"
 	MetricsRead    Action = "metrics.read"
 )
 
@@ -56,6 +58,8 @@ var Rules = []Rule{
 	{SecretWrite, []ci.Role{ci.RoleAdmin, ci.RoleMaintain}, true},
 	{SecretList, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, true},
 	{RegistryManage, []ci.Role{ci.RoleAdmin}, false},
+	{SSHKeyManage, []ci.Role{ci.RoleAdmin}, false},
+	{SSHKeyRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
 	{MetricsRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
 }
 

@@ -51,7 +51,7 @@ func TestPolicy(t *testing.T) {
 		}
 		return out
 	}
-	look := []Action{JobRead, RunRead, EventRead, AgentRead, QueueRead, ConfigRead, SecretList, MetricsRead}
+	look := []Action{JobRead, RunRead, EventRead, AgentRead, QueueRead, ConfigRead, SecretList, SSHKeyRead, MetricsRead}
 	require.ElementsMatch(t, look, may(ci.RoleRead))
 	require.ElementsMatch(t, append(slices.Clone(look), RunTrigger, RunAbort), may(ci.RoleTrigger))
 	require.ElementsMatch(t, append(slices.Clone(look), RunTrigger, RunAbort, JobWrite, SecretWrite), may(ci.RoleMaintain))

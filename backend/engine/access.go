@@ -56,6 +56,7 @@ func (e *Engine) access(ctx context.Context, run *ci.Run, work *ci.Work) error {
 	for _, give := range []func(context.Context, *ci.Run, *ci.Work) error{
 		e.giveSecrets,
 		e.giveRegistries,
+		e.giveSSH,
 	} {
 		if err := give(ctx, run, work); err != nil {
 			return timely(ctx, err)

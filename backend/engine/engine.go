@@ -44,7 +44,10 @@ type Config struct {
 	// them can't claim runs that name secrets.
 	Secrets    Secrets
 	Registries Registries
-	Log        *slog.Logger
+	// SSHKeys are read when runs are planned and claimed; an engine without them
+	// can't claim runs that have a key.
+	SSHKeys SSHKeys
+	Log     *slog.Logger
 	// URL is where people reach the API; runs' addresses begin with it.
 	URL string
 	// Lease is how long an agent may be silent before its runs are lost. Default 60 s.

@@ -116,7 +116,11 @@ func (e *Engine) keepPlan(ctx context.Context, id int64) {
 func (e *Engine) tryPlan(ctx context.Context, run *ci.Run) error {
 	var commit string
 	var spec *ci.Spec
-	err := e.Planner.Plan(ctx, *run.Git, nil, run.CommitSHA, run.BranchName, func(sha string, file []byte, read func(path string) ([]byte, error)) (err error) {
+	access, err := e.sshAccess(ctx, run.Job, run.Git)
+	if err != nil {
+		return err
+	}
+	err = e.Planner.Plan(ctx, *run.Git, access, run.CommitSHA, run.BranchName, func(sha string, file []byte, read func(path string) ([]byte, error)) (err error) {
 		commit = sha
 		spec, err = jobfile.Parse(run.Git.ConfigPath, file, read)
 		return err
@@ -125,6 +129,9 @@ func (e *Engine) tryPlan(ctx context.Context, run *ci.Run) error {
 		return err
 	}
 	if err := e.checkSecrets(ctx, run, spec); err != nil {
+		return err
+	}
+	if err := checkSSH(run, spec); err != nil {
 		return err
 	}
 	config, err := e.Store.GetConfig(ctx)

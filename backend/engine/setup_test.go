@@ -40,10 +40,11 @@ type planner struct {
 	more     map[string]string
 	readErrs []error
 	asks     int
+	access   *ci.SSHAccess // the last one
 }
 
-func (p *planner) Plan(_ context.Context, _ ci.Git, _ *ci.SSHAccess, sha, _ string, parse func(string, []byte, func(string) ([]byte, error)) error) error {
-	file, err := p.next()
+func (p *planner) Plan(_ context.Context, _ ci.Git, access *ci.SSHAccess, sha, _ string, parse func(string, []byte, func(string) ([]byte, error)) error) error {
+	file, err := p.next(access)
 	if err != nil {
 		return err
 	}
@@ -53,10 +54,11 @@ func (p *planner) Plan(_ context.Context, _ ci.Git, _ *ci.SSHAccess, sha, _ stri
 	return parse(sha, []byte(file), p.read)
 }
 
-func (p *planner) next() (string, error) {
+func (p *planner) next(access *ci.SSHAccess) (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.asks++
+	p.access = access
 	if len(p.errs) > 0 {
 		err := p.errs[0]
 		p.errs = p.errs[1:]

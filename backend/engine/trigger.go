@@ -115,7 +115,10 @@ func (e *Engine) describe(ctx context.Context, ts []ci.Trigger) ([]*ci.Run, erro
 		if err != nil {
 			return nil, err
 		}
-		if runs[i], err = newRun(job, t, config, e.Store.Now()); err != nil {
+		if err = e.checkKey(ctx, job); err == nil {
+			runs[i], err = newRun(job, t, config, e.Store.Now())
+		}
+		if err != nil {
 			if len(ts) > 1 {
 				err = within(err, fmt.Sprintf("runs[%d].", i))
 			}
@@ -150,6 +153,9 @@ func newRun(job *ci.Job, t ci.Trigger, config *ci.Config, now time.Time) (*ci.Ru
 		return nil, invalid("commitSha", "job %s is freestyle and has no repository: leave out commitSha and branchName", job.Name)
 	}
 	if r.Spec, err = jobfile.ParseFreestyle(job.Freestyle); err != nil {
+		return nil, err
+	}
+	if err := checkSSH(r, r.Spec); err != nil {
 		return nil, err
 	}
 	class, err := ci.ClassFor(config.Classes, r.Spec.Needs())

@@ -236,7 +236,7 @@ func (d *documenter) success(r *Route, t *transcoder) object {
 		return object{text("description", description), text("headers", append(slices.Clone(object(extra)), headers...)), jsonContent(d.schemaRef(md))}
 	}
 	switch r.RPC.Descriptor.Name() {
-	case "PutJob":
+	case "PutJob", "PutSSHKey":
 		return object{text("200", answer("Replaced.")), text("201", answer("Created.", text("Location", header("Its path."))))}
 	case "TriggerRun":
 		return object{text("201", answer("Recorded.", text("Location", header("The run's path.")), text("Idempotency-Replayed", header("true where an earlier request with the same key made the run."))))}

@@ -97,6 +97,7 @@ func TestPaths(t *testing.T) {
 		"DELETE /agents/{id}/drain", "GET /queues", "GET /config", "PUT /config", "POST /tokens", "GET /tokens",
 		"DELETE /tokens/{id}", "POST /runs:batch", "GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.yaml",
 		"GET /schemas/job.json", "PUT /jobs/{name}/secrets/{key}", "DELETE /jobs/{name}/secrets/{key}", "GET /jobs/{name}/secrets",
+		"PUT /ssh-keys/{name}", "GET /ssh-keys/{name}", "GET /ssh-keys", "DELETE /ssh-keys/{name}", "POST /ssh-hosts:scan",
 	} {
 		require.Contains(t, served, want)
 	}

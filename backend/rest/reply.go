@@ -64,6 +64,11 @@ func (t *transcoder) describe(h http.Header, r *http.Request, resp proto.Message
 			h.Set("Location", "/jobs/"+m.GetJob().GetName())
 			return http.StatusCreated
 		}
+	case *civ1.PutSSHKeyResponse:
+		if m.GetCreated() {
+			h.Set("Location", "/ssh-keys/"+m.GetKey().GetName())
+			return http.StatusCreated
+		}
 	case *civ1.TriggerRunResponse:
 		h.Set("Location", convert.RunPath(m.GetRun().GetJob(), int64(m.GetRun().GetId())))
 		if m.GetReplayed() {
@@ -107,6 +112,8 @@ func tag(h http.Header, resp proto.Message, body []byte) {
 		h.Set("ETag", rpc.JobTag(m))
 	case *civ1.Config:
 		h.Set("ETag", rpc.ConfigTag(m))
+	case *civ1.SSHKey:
+		h.Set("ETag", rpc.SSHKeyTag(m))
 	case *civ1.CreateTokenResponse: // a secret: nothing of it stays
 	default:
 		sum := sha256.Sum256(body)

@@ -44,7 +44,10 @@ type Config struct {
 	Bus    rpc.Bus
 	Auth   Auth
 	// Secrets and Registries keep what is never shown again.
-	Secrets    rpc.Secrets
+	Secrets rpc.Secrets
+	SSHKeys rpc.SSHKeys
+	// ScanHost asks a server for its host keys.
+	ScanHost   func(ctx context.Context, host string) ([]ci.HostKey, error)
 	Registries rpc.Registries
 	Console    Console
 	Blobs      Blobs
@@ -103,7 +106,7 @@ func New(c Config) (http.Handler, error) {
 		return nil, errors.New("rest: Auth, Console, Blobs, ResultKey and Schema are required")
 	}
 	services, err := rpc.New(rpc.Config{
-		Engine: c.Engine, Store: c.Store, Bus: c.Bus, Tokens: c.Auth, Secrets: c.Secrets, Registries: c.Registries,
+		Engine: c.Engine, Store: c.Store, Bus: c.Bus, Tokens: c.Auth, Secrets: c.Secrets, Registries: c.Registries, SSHKeys: c.SSHKeys, ScanHost: c.ScanHost,
 		CheckSpec: c.CheckSpec, CheckURL: c.CheckURL, Log: c.Log,
 	})
 	if err != nil {

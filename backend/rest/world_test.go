@@ -42,6 +42,7 @@ type world struct {
 	config    ci.Config
 	secrets   map[string]ci.Secret // job + name
 	hosts     map[string]ci.Registry
+	sshKeys   map[string]ci.SSHKey
 	subs      map[int]sub
 	nextSub   int
 	fail      error // what the store answers with, when set
@@ -56,7 +57,7 @@ func newWorld() *world {
 	return &world{
 		jobs: map[string]ci.Job{}, keys: map[string]int64{}, results: map[int64][]ci.Result{}, blobs: map[string][]byte{},
 		console: map[int64][]byte{}, agents: map[string]ci.Agent{}, drains: map[string]ci.Drain{}, tokens: map[string]ci.Token{}, runTokens: map[int64]ci.RunToken{},
-		secrets: map[string]ci.Secret{}, hosts: map[string]ci.Registry{}, config: ci.DefaultConfig(), subs: map[int]sub{},
+		secrets: map[string]ci.Secret{}, hosts: map[string]ci.Registry{}, sshKeys: map[string]ci.SSHKey{}, config: ci.DefaultConfig(), subs: map[int]sub{},
 	}
 }
 
@@ -81,7 +82,7 @@ func newSite(t testing.TB, change ...func(*Config)) *site {
 	s := &site{world: w, t: t, auth: a, bearer: map[ci.Role]string{}, log: new(bytes.Buffer)}
 	s.logLock = &lockedWriter{w: s.log}
 	c := Config{
-		Engine: w, Store: w, Bus: w, Auth: a, Secrets: fakeSecrets{w}, Registries: fakeRegistries{w}, Console: w, Blobs: w,
+		Engine: w, Store: w, Bus: w, Auth: a, Secrets: fakeSecrets{w}, Registries: fakeRegistries{w}, SSHKeys: fakeSSHKeys{w}, ScanHost: w.scanHost, Console: w, Blobs: w,
 		ResultKey: func(run int64, name string) string { return fmt.Sprintf("runs/%d/results/%s", run, name) },
 		CheckSpec: checkSpec, CheckURL: checkURL, Schema: []byte(`{"type":"object"}`),
 		Log: slog.New(slog.NewTextHandler(s.logLock, nil)), Stall: 2 * time.Second,

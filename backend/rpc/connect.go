@@ -32,6 +32,7 @@ func (s *Services) Mount(handle func(path string, h http.Handler), requestID fun
 	handle(civ1connect.NewConfigServiceHandler(s, opts...))
 	handle(civ1connect.NewTokenServiceHandler(s, opts...))
 	handle(civ1connect.NewSecretServiceHandler(s, opts...))
+	handle(civ1connect.NewSSHKeyServiceHandler(s, opts...))
 	handle(civ1connect.NewEventServiceHandler(s, opts...))
 }
 

@@ -23,6 +23,11 @@ func JobTag(j *civ1.Job) string {
 	return versionTag(int64(j.GetVersion()), j.GetCreatedAt().AsTime())
 }
 
+// SSHKeyTag is a key pair's ETag.
+func SSHKeyTag(k *civ1.SSHKey) string {
+	return versionTag(int64(k.GetVersion()), k.GetCreatedAt().AsTime())
+}
+
 // ConfigTag is the configuration's ETag.
 func ConfigTag(c *civ1.Config) string { return versionTag(int64(c.GetVersion()), time.Time{}) }
 

@@ -26,6 +26,9 @@ func (s *Services) PutJob(ctx context.Context, req *civ1.PutJobRequest) (*civ1.P
 	if err := s.checkJob(ctx, job); err != nil {
 		return nil, err
 	}
+	if err := s.mayUseKey(ctx, job); err != nil {
+		return nil, err
+	}
 	version, err := s.jobVersion(ctx, job.Name, req.GetIfMatch(), req.GetIfNoneMatch())
 	if err != nil {
 		return nil, err

@@ -73,6 +73,7 @@ func files() []protoreflect.FileDescriptor {
 		civ1.File_ci_v1_config_service_proto,
 		civ1.File_ci_v1_token_service_proto,
 		civ1.File_ci_v1_event_service_proto,
+		civ1.File_ci_v1_ssh_key_service_proto,
 		civ1.File_ci_v1_secret_service_proto,
 	}
 }
@@ -173,6 +174,11 @@ func (s *Services) funcs() map[string]function {
 		"PutRegistry":    unary(s.PutRegistry),
 		"ListRegistries": unary(s.ListRegistries),
 		"DeleteRegistry": unary(s.DeleteRegistry),
+		"PutSSHKey":      unary(s.PutSSHKey),
+		"GetSSHKey":      unary(s.GetSSHKey),
+		"ListSSHKeys":    unary(s.ListSSHKeys),
+		"DeleteSSHKey":   unary(s.DeleteSSHKey),
+		"ScanHost":       unary(s.ScanHost),
 		"WatchEvents":    {new: func() proto.Message { return new(civ1.WatchEventsRequest) }},
 	}
 }

@@ -76,6 +76,10 @@ type Config struct {
 	// Secrets and Registries keep what is never shown again.
 	Secrets    Secrets
 	Registries Registries
+	// SSHKeys keeps key pairs.
+	SSHKeys SSHKeys
+	// ScanHost asks a server for its host keys; backend/source does it.
+	ScanHost func(ctx context.Context, host string) ([]ci.HostKey, error)
 	// CheckSpec parses a freestyle job's document; pkg/jobfile does it.
 	CheckSpec func(doc []byte) (*ci.Spec, error)
 	// CheckURL says whether a git URL may be fetched from; backend/source does it.
@@ -91,8 +95,8 @@ type Services struct {
 
 // New checks the configuration.
 func New(c Config) (*Services, error) {
-	if c.Engine == nil || c.Store == nil || c.Bus == nil || c.Tokens == nil || c.Secrets == nil || c.Registries == nil || c.CheckSpec == nil || c.CheckURL == nil || c.Log == nil {
-		return nil, errors.New("rpc: Engine, Store, Bus, Tokens, Secrets, Registries, CheckSpec, CheckURL and Log are required")
+	if c.Engine == nil || c.Store == nil || c.Bus == nil || c.Tokens == nil || c.Secrets == nil || c.Registries == nil || c.SSHKeys == nil || c.ScanHost == nil || c.CheckSpec == nil || c.CheckURL == nil || c.Log == nil {
+		return nil, errors.New("rpc: Engine, Store, Bus, Tokens, Secrets, Registries, SSHKeys, ScanHost, CheckSpec, CheckURL and Log are required")
 	}
 	s := &Services{Config: c}
 	var err error

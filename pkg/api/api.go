@@ -45,6 +45,7 @@ type Client struct {
 	system  civ1connect.ConfigServiceClient
 	tokens  civ1connect.TokenServiceClient
 	secrets civ1connect.SecretServiceClient
+	sshKeys civ1connect.SSHKeyServiceClient
 }
 
 // New checks the configuration. It does not call the server.
@@ -76,6 +77,7 @@ func New(c Config) (*Client, error) {
 		system:  civ1connect.NewConfigServiceClient(h, root),
 		tokens:  civ1connect.NewTokenServiceClient(h, root),
 		secrets: civ1connect.NewSecretServiceClient(h, root),
+		sshKeys: civ1connect.NewSSHKeyServiceClient(h, root),
 	}, nil
 }
 

@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"lists: pages":                          pages,
 		"lists: limited to jobs":                limited,
 		"lists: seeded":                         seeded,
+		"ssh keys":                              sshKeys,
 		"results":                               results,
 		"console":                               chunks,
 		"events":                                events,

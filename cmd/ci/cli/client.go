@@ -44,6 +44,12 @@ type Client interface {
 	PutRegistry(ctx context.Context, a ci.RegistryAccess) (ci.Registry, error)
 	ListRegistries(ctx context.Context) ([]ci.Registry, error)
 	DeleteRegistry(ctx context.Context, host string) error
+
+	PutSSHKey(ctx context.Context, name string, hosts []ci.HostKey, ifVersion int64) (key ci.SSHKey, created bool, err error)
+	GetSSHKey(ctx context.Context, name string) (ci.SSHKey, error)
+	ListSSHKeys(ctx context.Context) ([]ci.SSHKey, error)
+	DeleteSSHKey(ctx context.Context, name string) error
+	ScanHost(ctx context.Context, host string) ([]ci.HostKey, error)
 }
 
 // client opens the API of the server that is meant.

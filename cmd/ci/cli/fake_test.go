@@ -28,6 +28,8 @@ type fakeClient struct {
 	tokens     []ci.Token
 	secrets    []ci.Secret
 	registries []ci.Registry
+	sshKeys    map[string]ci.SSHKey
+	scanned    []ci.HostKey
 	values     map[string]string    // of secrets and accounts
 	onWait     func(until ci.Until) // called before a wait blocks
 	onConsole  func()
@@ -37,7 +39,7 @@ type fakeClient struct {
 
 func newFakeClient() *fakeClient {
 	return &fakeClient{
-		values: map[string]string{}, jobs: map[string]ci.Job{}, runs: map[int64][]ci.Run{}, bytes: map[string]string{}, drained: map[string]*ci.Drain{}, config: ci.DefaultConfig(),
+		values: map[string]string{}, sshKeys: map[string]ci.SSHKey{}, jobs: map[string]ci.Job{}, runs: map[int64][]ci.Run{}, bytes: map[string]string{}, drained: map[string]*ci.Drain{}, config: ci.DefaultConfig(),
 	}
 }
 

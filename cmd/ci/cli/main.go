@@ -84,7 +84,7 @@ func newRoot(a *app) *cobra.Command {
 	root.AddGroup(&cobra.Group{ID: "runs", Title: "Runs:"}, &cobra.Group{ID: "jobs", Title: "Jobs:"}, &cobra.Group{ID: "system", Title: "The system:"})
 	group(root, "runs", newRun(a), newList(a), newShow(a), newWatch(a), newLogs(a), newAbort(a), newResult(a))
 	group(root, "jobs", newJob(a), newSecret(a))
-	group(root, "system", newLogin(a), newContext(a), newAgent(a), newQueue(a), newConfig(a), newToken(a), newRegistry(a), newEvents(a), newAPI(a))
+	group(root, "system", newLogin(a), newContext(a), newAgent(a), newQueue(a), newConfig(a), newToken(a), newRegistry(a), newSSHKey(a), newEvents(a), newAPI(a))
 	root.AddCommand(newVersion(a), newExitCodes(a))
 	a.beginEach(root)
 	a.completeJobs(root)
