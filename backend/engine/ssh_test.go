@@ -81,11 +81,6 @@ func TestSSHWithoutAKey(t *testing.T) {
 	run := w.wait(w.trigger(byBranch).ID, ci.UntilDone)
 	require.Equal(t, ci.OutcomeError, run.Outcome)
 	require.Contains(t, run.Reason, "the job file says ssh: true, and job unit names no SSH key")
-
-	w.put(ci.Job{Name: "free", Freestyle: []byte(`{"script":"x","ssh":true}`)})
-	_, _, err := w.Trigger(w.ctx, ci.Trigger{Job: "free"})
-	require.Equal(t, ci.CodeInvalid, code(err))
-	require.ErrorContains(t, err, "names no SSH key")
 }
 
 // An agent that can't open keys says so, instead of running without.

@@ -155,9 +155,6 @@ func newRun(job *ci.Job, t ci.Trigger, config *ci.Config, now time.Time) (*ci.Ru
 	if r.Spec, err = jobfile.ParseFreestyle(job.Freestyle); err != nil {
 		return nil, err
 	}
-	if err := checkSSH(r, r.Spec); err != nil {
-		return nil, err
-	}
 	class, err := ci.ClassFor(config.Classes, r.Spec.Needs())
 	if err != nil {
 		return nil, err
