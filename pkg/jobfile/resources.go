@@ -16,7 +16,7 @@ const (
 	maxTimeout = 7 * 24 * time.Hour
 	minCPUs    = 0.01
 	maxCPUs    = 1024
-	minMemory  = 6 << 20 // Docker's own minimum
+	minMemory  = 32 << 20 // below 16 MiB our own process in the container does not fit
 	maxMemory  = 64 << 40
 	minPids    = 16
 	maxPids    = 4 << 20 // the kernel's own maximum
@@ -49,7 +49,7 @@ func (c *checker) memory(_ place, v *node) {
 		return
 	}
 	if n < minMemory || n > maxMemory {
-		c.wrong(v, fmt.Sprintf("a size from %s to %s", ci.Bytes(minMemory), ci.Bytes(maxMemory)))
+		c.wrong(v, fmt.Sprintf("a size from %s, which a container needs before its script begins, to %s", ci.Bytes(minMemory), ci.Bytes(maxMemory)))
 		return
 	}
 	c.spec.Resources.Memory = n
