@@ -40,6 +40,7 @@ type box struct {
 	control   *yamux.Stream
 	console   *yamux.Stream
 	beside    sync.WaitGroup // removals that Remove waits for
+	meter     meter
 
 	mu      sync.Mutex // guards what follows, and writing to control
 	running bool       // the work order is sent

@@ -7,6 +7,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/netip"
@@ -51,6 +52,10 @@ type Config struct {
 	// build; "" for none.
 	CacheRegistry string
 	Log           *slog.Logger
+	// Disk is how many bytes one run may write to the engine's disk: in its
+	// container, its services' and its volumes; 0 means DefaultDisk, less no limit.
+	Disk      int64
+	diskFloor int64 // for tests
 }
 
 // DefaultSubnet is seldom used elsewhere, and not among Docker's own.
@@ -71,6 +76,7 @@ type Driver struct {
 	pushes     sync.WaitGroup
 	pushing    context.Context // of all pushes
 	stopPushes context.CancelFunc
+	meters     meters
 	// subnets are those of the networks of single runs.
 	subnets subnets
 
@@ -111,6 +117,7 @@ func New(cfg Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Disk, cfg.diskFloor = cmp.Or(cfg.Disk, DefaultDisk), cmp.Or(cfg.diskFloor, diskFloor)
 	if cfg.Executable == "" {
 		if cfg.Executable, err = os.Executable(); err != nil {
 			return nil, ci.Errorf(ci.CodeInternal, "the running binary can't be found: %w", err)

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,13 +32,15 @@ func (d *Driver) Prepare(ctx context.Context, o runner.Order, console io.Writer)
 		return nil, err
 	}
 	b := &box{d: d, shared: s, order: o, contexts: contexts{checkedOut: make(chan struct{})}, log: d.log.With("run", o.Run, "job", o.Job)}
+	ctx, b.meter.abandon = context.WithCancelCause(ctx)
+	defer b.meter.abandon(nil)
 	lines := &lockedWriter{w: console}
 	b.sidecars = newSidecars(b, lines)
 	if err := b.prepare(ctx, lines); err != nil {
 		if left := b.Remove(ctx); left != nil {
 			b.log.Warn("objects of a run that could not be prepared are left for the sweep", "err", left)
 		}
-		return nil, err
+		return nil, cmp.Or(b.condemned(), err)
 	}
 	return b, nil
 }
@@ -92,6 +95,9 @@ func (b *box) boot(ctx context.Context, console io.Writer) error {
 		return err
 	}
 	if err := b.greet(ctx); err != nil {
+		return err
+	}
+	if err := b.watchDisk(); err != nil {
 		return err
 	}
 	b.sidecars.greet()

@@ -19,11 +19,13 @@ import (
 // error; the container is then good for nothing but Remove.
 func (b *box) Run(ctx context.Context, started func(), console io.Writer) (runner.Exit, error) {
 	if s := b.begin(); s != "" {
-		return exitBefore(s), nil
+		return exitBefore(s), b.condemned()
 	}
 	defer context.AfterFunc(ctx, func() { b.session.Close() })()
 	exit, err := b.run(started, console)
-	switch {
+	switch fault := b.condemned(); {
+	case fault != nil:
+		return runner.Exit{}, fault
 	case err == nil:
 		return exit, nil
 	case ctx.Err() != nil:

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/hashicorp/yamux"
 	"golang.org/x/sys/unix"
@@ -30,7 +31,7 @@ func Main() int {
 		fmt.Fprintf(os.Stderr, "init can't talk over its standard streams: %v\n", err)
 		return 1
 	}
-	s := &server{session: session, family: family, begun: make(chan struct{}), collects: make(chan *yamux.Stream)}
+	s := &server{session: session, family: family, since: time.Now(), begun: make(chan struct{}), collects: make(chan *yamux.Stream)}
 	err = s.serve()
 	family.killAll()
 	defer s.relays.Wait()
@@ -64,6 +65,7 @@ type server struct {
 	// workdir is where the script began, without links.
 	workdir string
 	files   []pipe.File
+	since   time.Time // of its own start
 	relays  *relay.Server
 	begun   chan struct{} // closed when the script has been started
 	// collects are the agent's wishes for results, closed when no more can come.
@@ -119,6 +121,10 @@ func (s *server) dispatch() error {
 		}
 		if o.Kind == pipe.Probing {
 			go probe(stream)
+			continue
+		}
+		if o.Kind == pipe.Watching {
+			go s.watch(stream)
 			continue
 		}
 		if !s.awaitScript() {

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Sizes of the script's output on its way: what the kernel holds of it, and
@@ -46,13 +48,21 @@ func pump(to io.Writer, from *os.File) error {
 }
 
 // oomKills counts the processes of this container that its memory limit has
-// killed, as far as its own cgroup shows it.
+// killed, as far as its own cgroup shows it. With cgroup v1, the folder of
+// these files is in memory and root's to write, so each has to be the kernel's.
 func oomKills() int {
-	for _, path := range []string{
-		"/sys/fs/cgroup/memory.events",             // cgroup v2
-		"/sys/fs/cgroup/memory/memory.oom_control", // v1
+	for _, of := range []struct {
+		path   string
+		system int64
+	}{
+		{"/sys/fs/cgroup/memory.events", unix.CGROUP2_SUPER_MAGIC},
+		{"/sys/fs/cgroup/memory/memory.oom_control", unix.CGROUP_SUPER_MAGIC},
 	} {
-		f, err := os.Open(path)
+		var system unix.Statfs_t
+		if unix.Statfs(of.path, &system) != nil || int64(system.Type) != of.system {
+			continue
+		}
+		f, err := os.Open(of.path)
 		if err != nil {
 			continue
 		}

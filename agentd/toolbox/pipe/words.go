@@ -12,6 +12,8 @@ const (
 	Collect Kind = "collect" // one Collection down; a Packing up, the bytes in pieces, a Packed
 	Relay   Kind = "relay"   // idle until a Call comes up; then the bytes of one connection
 	Probing Kind = "probe"   // one Probe down; a Probed up when its addresses take connections
+	// Watching is a Watch down and any number of Used up, from init's greeting to its end.
+	Watching Kind = "watch"
 )
 
 // Opening is the first frame of every stream.

@@ -50,6 +50,7 @@ type Options struct {
 	openHost     bool
 	imageBudget  string
 	cache        string
+	disk         string
 }
 
 // Flags defines the agent's settings; cid puts "agent-" before each name.
@@ -66,6 +67,7 @@ func (o *Options) Flags(fs *pflag.FlagSet, prefix string, maxLoad float64) {
 	fs.UintSliceVar(&o.reach, prefix+"reach", nil, "TCP ports of the engine's machine that jobs may connect to; all else of it is closed to them")
 	fs.StringVar(&o.imageBudget, prefix+"image-budget", "20GiB", "disk space for images that this agent has pulled or built; those unused for the longest time leave first")
 	fs.StringVar(&o.cache, prefix+"cache-registry", "", "HOST/REPOSITORY over which agents share the images that they build from Dockerfiles (default: none)")
+	fs.StringVar(&o.disk, prefix+"disk", "20GiB", "what one run may write to the engine's disk, in its containers and volumes together; 0 for no limit")
 	fs.BoolVar(&o.openHost, prefix+"open-host", false, "leave the engine's machine open to jobs, for a kernel without nftables")
 }
 
@@ -121,11 +123,15 @@ func New(o Options, p Parts) (Agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	disk, err := diskOf(o.disk)
+	if err != nil {
+		return nil, err
+	}
 	veil := mask.NewVeil(p.Log.Handler())
 	p.Log = slog.New(veil)
 	driver, err := docker.New(docker.Config{
 		Agent: id, Host: o.docker, ToolboxImage: o.toolboxImage, Subnet: o.subnet, Reach: reach, OpenHost: o.openHost,
-		Dir: p.Dir, ImageBudget: budget, CacheRegistry: o.cache, Log: p.Log,
+		Disk: disk, Dir: p.Dir, ImageBudget: budget, CacheRegistry: o.cache, Log: p.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -209,6 +215,18 @@ func bytesOf(what, s string) (int64, error) {
 	n, err := units.RAMInBytes(s)
 	if err != nil || n <= 0 {
 		return 0, fmt.Errorf("%s, %q, is not a size like 8GiB", what, s)
+	}
+	return n, nil
+}
+
+// diskOf is the limit of one run's disk as the driver wants it: less than nothing is none.
+func diskOf(s string) (int64, error) {
+	if s == "0" {
+		return -1, nil
+	}
+	n, err := units.RAMInBytes(s)
+	if err != nil || n < 1<<20 {
+		return 0, fmt.Errorf("the disk of one run, %q, is neither 0 nor a size of 1MiB or more, like 20GiB", s)
 	}
 	return n, nil
 }
