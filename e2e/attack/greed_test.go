@@ -34,6 +34,28 @@ func greedAttacks() []attack {
 			},
 		},
 		{
+			name: "disk", what: "filling the engine's disk: the root, the workspace, a declared volume, `/etc/hosts`, a file that is removed while it is open", stops: "PID 1 measures what is written, the agent ends the run at its limit; when the disk is nearly full the largest run goes",
+			test: func(t *testing.T, w *world) {
+				image := w.makeImage(t, nil, []string{"VOLUME /data"})
+				for _, where := range []string{"/fill", "fill", "/data/fill", "/etc/hosts"} {
+					run := w.play(t, spec{"script": "dd if=/dev/zero of=" + where + " bs=1M count=100; sleep 200; echo BREACH", "environment": spec{"image": image}})
+					require.Equal(t, "error", run.Outcome, run.Reason)
+					require.Contains(t, run.Reason, "written")
+					require.NotContains(t, run.console, "BREACH")
+				}
+			},
+		},
+		{
+			name: "inodes", what: "using up the disk's inodes with empty files, and hiding files in folders nested too deep", stops: "each name counts at least 4 KiB; what can't be measured ends the run",
+			test: func(t *testing.T, w *world) {
+				for _, script := range []string{"seq 15000 | xargs touch", "i=0; while [ $i -lt 300 ]; do mkdir d; cd d; i=$((i+1)); done; dd if=/dev/zero of=x bs=1M count=30"} {
+					run := w.play(t, spec{"script": script + "; sleep 200; echo BREACH"})
+					require.Equal(t, "error", run.Outcome, run.Reason)
+					require.Contains(t, run.Reason, "disk")
+				}
+			},
+		},
+		{
 			name: "shared-memory", what: "filling `/dev/shm`, `/dev` and `/dev/mqueue`", stops: "sizes; what is in them counts as the run's memory",
 			test: func(t *testing.T, w *world) {
 				run := w.play(t, spec{"script": prelude + "refuse dd if=/dev/zero of=/dev/shm/x bs=1M count=100\nrefuse dd if=/dev/zero of=/dev/x bs=1M count=100\nrm -f /dev/x /dev/shm/x\n", "resources": spec{"memory": "512MiB"}})

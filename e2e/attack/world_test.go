@@ -81,7 +81,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) start(t *testing.T) {
 	t.Helper()
 	env := append(os.Environ(), "AGENT_CANARY="+w.canary, "LD_PRELOAD_CANARY="+w.canary)
-	cid, err := rig.NewCid(w.bin, filepath.Join(w.dir, "data"), env, "--git-allow", w.git.Host)
+	cid, err := rig.NewCid(w.bin, filepath.Join(w.dir, "data"), env, "--git-allow", w.git.Host, "--agent-disk", "48MiB")
 	require.NoError(t, err)
 	w.cid = cid
 	t.Cleanup(func() {
