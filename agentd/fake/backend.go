@@ -22,6 +22,8 @@ type Backend struct {
 	Grace      time.Duration // between SIGTERM and SIGKILL
 	MaxConsole int64
 	MaxResult  int64
+	// Notes are those of every run's job file.
+	Notes []string
 	// Secrets are those of every run.
 	Secrets map[string]string
 
@@ -66,7 +68,7 @@ func NewBackend() *Backend {
 
 // Trigger queues a run of a script (see Driver) that saves the named results.
 func (b *Backend) Trigger(class, script string, results ...string) int64 {
-	spec := &ci.Spec{Script: script, Resources: ci.Resources{CPUs: 1, Memory: 2 << 30}}
+	spec := &ci.Spec{Script: script, Resources: ci.Resources{CPUs: 1, Memory: 2 << 30}, Notes: b.Notes}
 	for _, name := range results {
 		spec.Results = append(spec.Results, ci.ResultSpec{Name: name, Path: name + ".txt"})
 	}

@@ -99,6 +99,7 @@ func (r *Runner) Run(ctx context.Context) {
 
 	defer r.cfg.Veil.Add(r.mask)()
 	r.warnOfShort()
+	r.sayNotes()
 
 	var sender sync.WaitGroup
 	sender.Go(func() { r.console.run(held) })

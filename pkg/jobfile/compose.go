@@ -99,7 +99,7 @@ func (k *composer) wishAll() {
 			continue
 		}
 		if profiles, _ := child(p.value, "profiles"); profiles != nil && asks(profiles) && !k.inline {
-			k.c.notes.add(k.file+": the service "+clip(p.key), "", "it has profiles, and is left out; name it in `compose.services` to have it")
+			k.c.notes.add(k.file+": the service "+show(p.key), "", "it has profiles, and is left out; name it in `compose.services` to have it")
 			continue
 		}
 		k.wishes = append(k.wishes, wish{name: p.key, at: p.at})
@@ -152,7 +152,7 @@ func (k *composer) at(name string) place { return find(k.services, k.services.at
 func (k *composer) unknown(w wish) {
 	known := make([]key, 0, len(k.services.pairs))
 	for _, p := range k.services.pairs {
-		known = append(known, key{name: clip(p.key)})
+		known = append(known, key{name: show(p.key)})
 	}
 	hint := "there are no services"
 	if len(known) > 0 {
@@ -176,7 +176,7 @@ func (k *composer) judge(name string, depth int) {
 	before := len(k.c.faults)
 	v, at := child(k.services, name)
 	checkServiceName(k.c, at, name)
-	k.who, k.short = "service "+code(name), clip(name)
+	k.who, k.short = "service "+code(name), show(name)
 	n := v
 	switch v.kind {
 	case mapping:

@@ -52,7 +52,7 @@ func TestServices(t *testing.T) {
 		DependsOn: []ci.Dependency{
 			{Service: "db", Condition: ci.ServiceHealthy}, {Service: "migrate", Condition: ci.ServiceCompleted},
 		},
-		Ports: []string{"80/tcp", "9001/tcp", "443/tcp", "7000/tcp", "8081/tcp"},
+		Ports: []string{"80/tcp", "9001/tcp", "443/tcp", "7000/tcp"},
 	}, all["web"])
 	migrate := ci.Service{
 		Name: "migrate", Image: "migrate", Entrypoint: []string{"/bin/migrate"}, Command: []string{"up", "--to", "the end", "$HOME"},

@@ -24,14 +24,14 @@ func (c *checker) fetch(file, what string, at place, optional bool) []byte {
 		return nil
 	}
 	if c.read == nil {
-		c.fault(at, "%s%s can't be read: no repository is at hand", what, clip(file))
+		c.fault(at, "%s%s can't be read: no repository is at hand", what, show(file))
 		return nil
 	}
 	if data, ok := c.fetched[file]; ok && (data != nil || optional) {
 		return data
 	}
 	if c.reads++; c.reads > maxFetched {
-		c.fault(at, "%sthe file %s is one too many; a job file and what it names may name %d", what, clip(file), maxFetched)
+		c.fault(at, "%sthe file %s is one too many; a job file and what it names may name %d", what, show(file), maxFetched)
 		return nil
 	}
 	data, err := c.read(file)

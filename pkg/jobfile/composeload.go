@@ -101,7 +101,7 @@ func (k *composer) explain(name string, err error, all map[string]*node) {
 	for _, owner := range slices.Sorted(maps.Keys(all)) {
 		n := all[owner]
 		if path, rest, ok := lead(message, owner, n); ok {
-			k.c.fault(find(n, k.at(owner), path...), "service %s: `%s` %s", code(owner), clip(dotted(path)), rest)
+			k.c.fault(find(n, k.at(owner), path...), "service %s: `%s` %s", code(owner), show(dotted(path)), rest)
 			return
 		}
 	}

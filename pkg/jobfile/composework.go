@@ -27,17 +27,17 @@ func checkServiceName(c *checker, at place, name string) {
 // gets them, and judges what their shape does not say.
 func (k *composer) rework(name string, pairs []pair) []pair {
 	var left []pair
-	ports := &node{kind: list}
+	ports, exposed := &node{kind: list}, &node{kind: list}
 	for _, e := range pairs {
 		switch e.key {
 		case "ports":
 			if asks(e.value) {
-				k.c.notes.add(k.file+": `ports`", clip(name), "nothing is published; the script reaches services by name, at the container's own ports")
+				k.c.notes.add(k.file+": `ports`", show(name), "nothing is published; the script reaches services by name, at the container's own ports")
 			}
 			k.ports(e, ports)
 			continue
 		case "expose":
-			k.ports(e, ports)
+			k.ports(e, exposed)
 			continue
 		case "profiles":
 			continue
@@ -51,6 +51,10 @@ func (k *composer) rework(name string, pairs []pair) []pair {
 			k.joins(e.value)
 		}
 		left = append(left, e)
+	}
+	if len(ports.items) == 0 && len(exposed.items) == 1 {
+		// Several are a description of what the program can serve, and waiting for all of them would often be in vain.
+		ports = exposed
 	}
 	if len(ports.items) > 0 {
 		left = append(left, pair{key: "expose", at: ports.at, value: ports})
@@ -245,7 +249,7 @@ func (k *composer) declared(all *node, what, name string, at place, known rules)
 	}
 	judge := k.pruner
 	judge.who = strings.TrimSuffix(what, "s") + " " + code(name)
-	judge.short = "the " + strings.TrimSuffix(what, "s") + " " + clip(name)
+	judge.short = "the " + strings.TrimSuffix(what, "s") + " " + show(name)
 	return judge.prune("", entry, &shape{keys: known})
 }
 

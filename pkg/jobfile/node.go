@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // kind is what a value of the document is.
@@ -77,6 +78,16 @@ const maxQuoted = 60
 
 // quote shows the document's text within a sentence: short, and without control characters.
 func quote(s string) string { return strconv.Quote(clip(s)) }
+
+// show is the document's text within a sentence, where quotes would not read well.
+func show(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsGraphic(r) {
+			return r
+		}
+		return '?'
+	}, clip(s))
+}
 
 func clip(s string) string {
 	if r := []rune(s); len(r) > maxQuoted {

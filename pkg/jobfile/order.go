@@ -65,7 +65,7 @@ func (o *ordering) visit(s *sidecar) {
 		}
 		if o.state[name] == visiting {
 			circle := append(slices.Clone(o.way[slices.Index(o.way, name):]), name)
-			o.c.fault(s.deps[name], "`depends_on`: services wait for each other, so none can start: %s", strings.Join(circle, " → "))
+			o.c.fault(s.deps[name], "`depends_on`: services wait for each other, so none can start: %s", show(strings.Join(circle, " → ")))
 			continue
 		}
 		o.visit(next)

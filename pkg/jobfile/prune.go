@@ -47,11 +47,11 @@ func (p *pruner) text(n *node) *node {
 		p.c.fault(n.at, "%s", problem)
 		return &node{kind: broken, at: n.at, size: 1}
 	case len(missing) > 0 && p.inline:
-		p.c.fault(n.at, "the variable %s has no value: services in a job file see no environment; write $$%s for a dollar sign, or ${%s:-default}", clip(missing[0]), clip(missing[0]), clip(missing[0]))
+		p.c.fault(n.at, "the variable %s has no value: services in a job file see no environment; write $$%s for a dollar sign, or ${%s:-default}", show(missing[0]), show(missing[0]), show(missing[0]))
 		return &node{kind: broken, at: n.at, size: 1}
 	case len(missing) > 0:
 		for _, name := range missing {
-			p.c.notes.add(fmt.Sprintf("%s: the variable %s", p.file, clip(name)), "", "it has no value, and is empty; a run reads the file .env beside the file, and nobody's environment")
+			p.c.notes.add(fmt.Sprintf("%s: the variable %s", p.file, show(name)), "", "it has no value, and is empty; a run reads the file .env beside the file, and nobody's environment")
 		}
 	}
 	return &node{kind: text, at: n.at, text: out, size: 1}
@@ -95,9 +95,9 @@ func (p *pruner) mapping(path string, n *node, s *shape) *node {
 // below is the path of a key.
 func below(path, key string) string {
 	if path == "" {
-		return clip(key)
+		return show(key)
 	}
-	return path + "." + clip(key)
+	return path + "." + show(key)
 }
 
 // entry judges one key. It returns nil for one that is not taken.

@@ -29,8 +29,8 @@ func (c *checker) results(at place, v *node) {
 }
 
 func (c *checker) resultName(p pair) {
-	if p.key == ci.ConsoleResult {
-		c.fault(p.at, "a result can't be called %s: the run's output is served under that name", ci.ConsoleResult)
+	if p.key == ci.ConsoleResult || p.key == ci.ServiceLogs {
+		c.fault(p.at, "a result can't be called %s: the run's own output is served under that name", p.key)
 	} else if ci.ValidateName(p.key) != nil {
 		c.fault(p.at, "%s is not a result's name; expected at most %d letters, digits, '.', '_' and '-', the first a letter or digit", quote(p.key), ci.MaxNameLen)
 	}

@@ -16,7 +16,7 @@ import (
 
 // Bounds of a service.
 const (
-	maxStopGrace = time.Minute
+	maxStopGrace = 30 * time.Second
 	maxHealth    = 24 * time.Hour // of each of a healthcheck's durations
 	maxRetries   = 10_000
 	maxNofile    = 1 << 20
@@ -28,7 +28,7 @@ func (k *composer) read(name string) {
 	if circle {
 		family = append(family, family[0])
 		_, at := extended(k.pruned[name])
-		k.c.fault(at, "service %s: `extends` leads back to the service itself: %s", code(name), strings.Join(family, " → "))
+		k.c.fault(at, "service %s: `extends` leads back to the service itself: %s", code(name), show(strings.Join(family, " → ")))
 		return
 	}
 	if k.bad[name] {
@@ -159,7 +159,7 @@ func (r *serviceReader) given(key, name string, value *string) (string, bool) {
 	if v, ok := r.expander.values(name); ok {
 		return v, true
 	}
-	r.c.notes.add(r.pruner.file+": `"+key+"."+clip(name)+"`", clip(r.name), "it has no value, and is left out; a run sees nobody's environment")
+	r.c.notes.add(r.pruner.file+": `"+key+"."+show(name)+"`", show(r.name), "it has no value, and is left out; a run sees nobody's environment")
 	return "", false
 }
 
@@ -261,7 +261,7 @@ func (r *serviceReader) dependsOn() []ci.Dependency {
 	for _, name := range slices.Sorted(maps.Keys(r.s.DependsOn)) {
 		d := r.s.DependsOn[name]
 		if !d.Required && !r.has(name) {
-			r.c.notes.add(r.pruner.file+": `depends_on."+clip(name)+"`", clip(r.name), "there is no such service, and it is not required")
+			r.c.notes.add(r.pruner.file+": `depends_on."+show(name)+"`", show(r.name), "there is no such service, and it is not required")
 			continue
 		}
 		on[name] = ci.Condition(orDefault(d.Condition, string(ci.ServiceStarted)))
@@ -297,7 +297,7 @@ func (r *serviceReader) grace() ci.Duration {
 		r.fault("a time can't be negative", "stop_grace_period")
 		return 0
 	case time.Duration(*d) > maxStopGrace:
-		r.c.notes.add(r.pruner.file+": `stop_grace_period`", clip(r.name), "a service has one minute at most to stop")
+		r.c.notes.add(r.pruner.file+": `stop_grace_period`", show(r.name), "a service has 30 seconds at most to stop")
 		return ci.Duration(maxStopGrace)
 	}
 	return ci.Duration(*d)

@@ -87,7 +87,7 @@ func (r *serviceReader) ulimits() []ci.Ulimit {
 			if l.Soft == -1 || l.Soft > l.Hard {
 				l.Soft = l.Hard
 			}
-			r.c.notes.add(r.pruner.file+": `ulimits.nofile`", clip(r.name), "at most 1048576 files are open")
+			r.c.notes.add(r.pruner.file+": `ulimits.nofile`", show(r.name), "at most 1048576 files are open")
 		}
 		all = append(all, l)
 	}

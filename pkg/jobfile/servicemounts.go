@@ -42,7 +42,7 @@ func (r *serviceReader) tmpfsSize(options string, i int) int64 {
 		value, found := strings.CutPrefix(option, "size=")
 		if !found {
 			if option != "" {
-				r.c.notes.add(r.pruner.file+": `tmpfs`", clip(r.name), "has no effect but for its size; everybody in the container may write there")
+				r.c.notes.add(r.pruner.file+": `tmpfs`", show(r.name), "has no effect but for its size; everybody in the container may write there")
 			}
 			continue
 		}

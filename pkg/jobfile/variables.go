@@ -107,7 +107,7 @@ func (e *expander) braced(s string, depth int) string {
 		return ""
 	case "?":
 		if !ok {
-			e.problem = fmt.Sprintf("the variable %s has no value, and the file demands one: %s", clip(name), quote(word))
+			e.problem = fmt.Sprintf("the variable %s has no value, and the file demands one: %s", show(name), quote(word))
 		}
 	default:
 		if !ok {
