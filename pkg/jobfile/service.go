@@ -16,10 +16,11 @@ import (
 
 // Bounds of a service.
 const (
-	maxStopGrace = 30 * time.Second
-	maxHealth    = 24 * time.Hour // of each of a healthcheck's durations
-	maxRetries   = 10_000
-	maxNofile    = 1 << 20
+	maxStopGrace     = 30 * time.Second
+	minServiceMemory = 6 << 20        // Docker's own minimum
+	maxHealth        = 24 * time.Hour // of each of a healthcheck's durations
+	maxRetries       = 10_000
+	maxNofile        = 1 << 20
 )
 
 // read turns a judged service into the word of pkg/ci.

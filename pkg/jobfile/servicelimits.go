@@ -96,7 +96,7 @@ func (r *serviceReader) ulimits() []ci.Ulimit {
 
 func (r *serviceReader) resources() ci.Resources {
 	s := r.s
-	out := ci.Resources{CPUs: float64(s.CPUS), Memory: r.size(s.MemLimit, minMemory, "mem_limit"), Pids: s.PidsLimit}
+	out := ci.Resources{CPUs: float64(s.CPUS), Memory: r.size(s.MemLimit, minServiceMemory, "mem_limit"), Pids: s.PidsLimit}
 	if s.CPUQuota > 0 {
 		out.CPUs = float64(s.CPUQuota) / float64(orPeriod(s.CPUPeriod))
 	}
@@ -106,7 +106,7 @@ func (r *serviceReader) resources() ci.Resources {
 		if l.NanoCPUs != 0 {
 			out.CPUs = float64(l.NanoCPUs)
 		}
-		if m := r.size(l.MemoryBytes, minMemory, "deploy", "resources", "limits", "memory"); m != 0 {
+		if m := r.size(l.MemoryBytes, minServiceMemory, "deploy", "resources", "limits", "memory"); m != 0 {
 			out.Memory = m
 		}
 		if l.Pids != 0 {
