@@ -40,7 +40,7 @@ var complaints = []complaint{
 	{
 		[]string{"Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED", "No ED25519 host key is known"},
 		ci.CodeInvalid,
-		"the host key of %s is not known, or is another one than it was; an administrator adds it to the known hosts",
+		"the host key of %s is another one than those that are pinned to the job's SSH key; if its owner has changed it, pin the new one with `ci ssh-key hosts scan`",
 	},
 	{
 		[]string{"Permission denied (", "could not read Username", "could not read Password", "Authentication failed", "terminal prompts disabled"},
@@ -88,7 +88,7 @@ func (t *tree) explain(err error) error {
 	}
 	for _, c := range complaints {
 		if says(err, c.words...) {
-			return &ci.Error{Code: c.code, Message: fmt.Sprintf(c.sentence, url) + " (" + g.last() + ")", Cause: err}
+			return &ci.Error{Code: c.code, Message: fmt.Sprintf(c.sentence, url) + " (" + g.last() + ")" + t.key.refusals(), Cause: err}
 		}
 	}
 	return &ci.Error{Code: ci.CodeUnavailable, Message: "could not read " + url + " (" + g.last() + ")", Cause: err}

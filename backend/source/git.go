@@ -145,22 +145,15 @@ func (t *tree) ssh() string {
 	option("ClearAllForwardings", "yes")
 	option("PermitLocalCommand", "no")
 	option("ControlPath", "none")
-	if f := t.source.cfg.KnownHosts; f != "" {
-		option("UserKnownHostsFile", f)
-		option("GlobalKnownHostsFile", "/dev/null")
-	}
-	if f := t.source.cfg.Identity; f != "" {
-		option("IdentitiesOnly", "yes")
-		option("IdentityFile", f)
-	}
-	if len(t.addrs) > 0 { // to the address that was checked, by the key of the name
-		option("Hostname", t.addrs[0].String())
-		name := t.remote.host
-		if t.remote.port != defaultPorts["ssh"] {
-			name = "[" + name + "]:" + strconv.Itoa(t.remote.port)
+	if t.key != nil {
+		for _, o := range t.key.options() {
+			args = append(args, "-o", quote(o))
 		}
-		option("HostKeyAlias", name)
 	}
+	if len(t.addrs) > 0 { // to the address that was checked
+		option("Hostname", t.addrs[0].String())
+	}
+	option("HostKeyAlias", alias(t.remote)) // and by the key of the name
 	return strings.Join(args, " ")
 }
 

@@ -34,10 +34,6 @@ type Config struct {
 	Timeout time.Duration
 	// CAFile is a PEM file with the authorities that https servers are checked against; "" means the system's.
 	CAFile string
-	// KnownHosts and Identity are files for ssh: the host keys that are
-	// believed, and a private key. "" means ssh's own defaults.
-	KnownHosts string
-	Identity   string
 	// Resolve looks a host's addresses up; the default asks the system.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	Log     *slog.Logger
@@ -128,6 +124,11 @@ func (s *Source) Plan(ctx context.Context, git ci.Git, access *ci.SSHAccess, sha
 	if err != nil {
 		return err
 	}
+	key, err := s.keyFor(limited, r, access)
+	if err != nil {
+		return err
+	}
+	defer key.close()
 	dir, err := os.MkdirTemp(s.cfg.Dir, "ci-plan-*")
 	if err != nil {
 		return ci.Errorf(ci.CodeUnavailable, "there is no room to read the job file: %w", err)
@@ -137,7 +138,7 @@ func (s *Source) Plan(ctx context.Context, git ci.Git, access *ci.SSHAccess, sha
 			s.log.Warn("a temporary repository could not be removed", "repo", git.URL, "err", err)
 		}
 	}()
-	t := &tree{source: s, remote: r, access: access, addrs: addrs, dir: dir, sha: sha, branch: branch}
+	t := &tree{source: s, remote: r, key: key, addrs: addrs, dir: dir, sha: sha, branch: branch}
 	err = t.plan(limited, git.ConfigPath, parse)
 	switch {
 	case ctx.Err() != nil:

@@ -1,78 +1,68 @@
 package source_test
 
 import (
+	"context"
 	"fmt"
+	"net/netip"
 	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"ci/backend/source"
 	"ci/pkg/ci"
+	"ci/pkg/sshkey"
+	"ci/pkg/sshkey/sshdtest"
 )
 
-// sshd starts a real server on the loopback with keys of its own.
-func sshd(t *testing.T) (port int, knownHosts, identity string) {
+// planWith plans ci/test.yaml with a key.
+func planWith(t *testing.T, s *source.Source, url, branch string, access *ci.SSHAccess) (commit string, file []byte, err error) {
 	t.Helper()
-	program := "/usr/sbin/sshd"
-	if _, err := os.Stat(program); err != nil {
-		t.Fatal("sshd is needed and not installed: apt-get install openssh-server, or run make test, which does it")
-	}
-	if os.Getuid() == 0 {
-		require.NoError(t, os.MkdirAll("/run/sshd", 0o755)) // sshd insists
-	}
-	dir := t.TempDir()
-	key := func(name string) string {
-		file := filepath.Join(dir, name)
-		out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file).CombinedOutput()
-		require.NoError(t, err, string(out))
-		return file
-	}
-	host, identity := key("host"), key("identity")
-	port = freePort(t)
-	public, err := os.ReadFile(host + ".pub")
-	require.NoError(t, err)
-	knownHosts = filepath.Join(dir, "known_hosts")
-	require.NoError(t, os.WriteFile(knownHosts, fmt.Appendf(nil, "[127.0.0.1]:%d %s", port, public), 0o600))
-	config := filepath.Join(dir, "sshd_config")
-	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil,
-		"ListenAddress 127.0.0.1:%d\nHostKey %s\nAuthorizedKeysFile %s.pub\nPidFile none\nStrictModes no\nPermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\nMaxStartups 100\n",
-		port, host, identity), 0o600))
-	daemon(t, port, program, "-D", "-e", "-f", config)
-	return port, knownHosts, identity
+	err = s.Plan(t.Context(), job(url, "ci/test.yaml"), access, "", branch, func(c string, f []byte, read source.Read) error {
+		commit, file = c, f
+		return nil
+	})
+	return commit, file, err
 }
 
 func TestSSH(t *testing.T) {
 	t.Parallel()
-	port, knownHosts, identity := sshd(t)
+	server, other := sshdtest.Start(t, "127.0.0.1"), sshdtest.Start(t, "127.0.0.1")
+	access := server.Access(t, "deploy")
 	r := newRepo(t)
-	me, err := user.Current()
+	url := server.URL(r.dir)
+	pair, err := sshkey.NewPair("nobody")
 	require.NoError(t, err)
-	url := fmt.Sprintf("ssh://%s@127.0.0.1:%d%s", me.Username, port, r.dir)
-	nobody := filepath.Join(t.TempDir(), "identity")
-	out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", nobody).CombinedOutput()
-	require.NoError(t, err, string(out))
+	with := func(change func(*ci.SSHAccess)) *ci.SSHAccess {
+		a := *access
+		change(&a)
+		return &a
+	}
 
 	cases := map[string]struct {
-		hosts, key, url, branch string
-		err                     string
+		access      *ci.SSHAccess
+		url, branch string
+		err         string
 	}{
-		"fine":          {hosts: knownHosts, key: identity, url: url, branch: "main"},
-		"no branch":     {hosts: knownHosts, key: identity, url: url, branch: "nope", err: "branch nope does not exist in " + url},
-		"no repository": {hosts: knownHosts, key: identity, url: url + "x", branch: "main", err: "there is no repository at"},
-		"wrong key":     {hosts: knownHosts, key: nobody, url: url, branch: "main", err: url + " does not let us in"},
-		"unknown host":  {hosts: "/dev/null", key: identity, url: url, branch: "main", err: "the host key of " + url + " is not known"},
+		"fine":          {access: access, url: url, branch: "main"},
+		"one host key":  {access: with(func(a *ci.SSHAccess) { a.Hosts = a.Hosts[1:] }), url: url, branch: "main"},
+		"no branch":     {access: access, url: url, branch: "nope", err: "branch nope does not exist in " + url},
+		"no repository": {access: access, url: url + "x", branch: "main", err: "there is no repository at"},
+		"wrong key":     {access: with(func(a *ci.SSHAccess) { a.PrivateKey = pair.Private }), url: url, branch: "main", err: url + " does not let us in"},
+		"no key":        {url: url, branch: "main", err: "the job names no SSH key"},
+		"unknown host":  {access: access, url: other.URL(r.dir), branch: "main", err: fmt.Sprintf("[127.0.0.1]:%d is not among the hosts of SSH key deploy; pin its host key with `ci ssh-key hosts scan deploy", other.Port)},
+		"changed host":  {access: with(func(a *ci.SSHAccess) { a.Hosts = []ci.HostKey{server.Host(t, "127.0.0.1", other.Keys[0].Key)} }), url: url, branch: "main", err: "is another one than those that are pinned"},
+		"broken key":    {access: with(func(a *ci.SSHAccess) { a.PrivateKey = []byte("hunter2") }), url: url, branch: "main", err: "the private key of deploy can't be read"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := planner(t, func(cfg *source.Config) { cfg.KnownHosts, cfg.Identity = c.hosts, c.key }, "127.0.0.1")
-			commit, file, err := plan(t.Context(), s, job(c.url, "ci/test.yaml"), "", c.branch)
+			commit, file, err := planWith(t, planner(t, nil, "127.0.0.1"), c.url, c.branch, c.access)
 			if c.err != "" {
 				require.ErrorContains(t, err, c.err)
+				require.NotContains(t, err.Error(), "hunter2")
 				require.Equal(t, ci.CodeInvalid, ci.CodeOf(err))
 				return
 			}
@@ -81,4 +71,63 @@ func TestSSH(t *testing.T) {
 			require.Equal(t, jobFile, string(file))
 		})
 	}
+}
+
+// A host that was looked up is reached at the address that was checked, and
+// known by its name. (This one only seems public: the last step is not taken.)
+func TestSSHPinsAddressAndName(t *testing.T) {
+	t.Parallel()
+	access := sshdtest.Start(t, "127.0.0.1").Access(t, "deploy")
+	access.Hosts = []ci.HostKey{{Host: "git.example.com", Key: access.Hosts[0].Key}}
+	git := filepath.Join(t.TempDir(), "git")
+	require.NoError(t, os.WriteFile(git, []byte("#!/bin/sh\necho \"$GIT_SSH_COMMAND\" | grep -o \"'Host[^']*'\" | tr '\\n' ' ' >&2\nexit 1\n"), 0o755))
+	s := planner(t, func(c *source.Config) {
+		c.Git = git
+		c.Resolve = func(context.Context, string) ([]netip.Addr, error) {
+			return []netip.Addr{netip.MustParseAddr("8.8.8.8")}, nil
+		}
+	})
+	_, _, err := planWith(t, s, "ssh://git@GIT.example.com./x.git", "main", access)
+	require.ErrorContains(t, err, "'Hostname=8.8.8.8'")
+	require.ErrorContains(t, err, "'HostKeyAlias=git.example.com'")
+}
+
+// While the planner looks, nothing of the private key is on the disk, and
+// afterwards nothing at all; the folder may have any path.
+func TestSSHKeyIsNotOnTheDisk(t *testing.T) {
+	t.Parallel()
+	server := sshdtest.Start(t, "127.0.0.1")
+	access := server.Access(t, "deploy")
+	r := newRepo(t)
+	for _, folder := range []string{"", strings.Repeat("a-long-name-of-a-folder/", 5), "with 'spaces' %h"} {
+		dir := filepath.Join(t.TempDir(), folder)
+		s := planner(t, func(c *source.Config) { c.Dir = dir }, "127.0.0.1")
+		err := s.Plan(t.Context(), job(server.URL(r.dir), "ci/test.yaml"), access, "", "main", func(_ string, _ []byte, read source.Read) error {
+			require.NoError(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+				if err != nil || !d.Type().IsRegular() {
+					return err
+				}
+				text, err := os.ReadFile(path)
+				require.NotContains(t, string(text), "PRIVATE KEY", path)
+				return err
+			}))
+			_, err := read("ci/full.yaml")
+			return err
+		})
+		require.NoError(t, err)
+		left, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		require.Empty(t, left)
+	}
+}
+
+// A server that is away is asked again later; one whose key is not pinned is not.
+func TestSSHUnreachable(t *testing.T) {
+	t.Parallel()
+	access := sshdtest.Start(t, "127.0.0.1").Access(t, "deploy")
+	port := freePort(t)
+	access.Hosts = []ci.HostKey{{Host: sshkey.HostName("127.0.0.1", port), Key: access.Hosts[0].Key}}
+	_, _, err := planWith(t, planner(t, nil, "127.0.0.1"), fmt.Sprintf("ssh://git@127.0.0.1:%d/x.git", port), "main", access)
+	require.Equal(t, ci.CodeUnavailable, ci.CodeOf(err), "%v", err)
+	require.ErrorContains(t, err, "can't be reached")
 }

@@ -23,7 +23,7 @@ const maxFiles = 64
 type tree struct {
 	source *Source
 	remote remote
-	access *ci.SSHAccess // nil: none
+	key    *key // nil: none is needed
 	addrs  []netip.Addr
 	dir    string
 	sha    string

@@ -66,7 +66,7 @@ func NormalHost(text string) (string, error) {
 
 // SplitHost takes "host", "host:port" or "[host]:port" apart. The port is 22 when there is none.
 func SplitHost(text string) (host string, port int, err error) {
-	host, port = strings.ToLower(strings.TrimSuffix(text, ".")), 22
+	host, port = strings.ToLower(text), 22
 	if addr, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil && addr.Zone() == "" {
 		return addr.Unmap().String(), port, nil
 	}
@@ -82,6 +82,7 @@ func SplitHost(text string) (host string, port int, err error) {
 			return addr.Unmap().String(), port, nil
 		}
 	}
+	host = strings.TrimSuffix(host, ".")
 	if len(host) > 253 || !hostName.MatchString(host) {
 		return "", 0, fmt.Errorf("%.300q is not a host; write a name or an address, such as git.example.com or [git.example.com]:2222, without patterns", text)
 	}

@@ -27,6 +27,7 @@ func TestNormalHost(t *testing.T) {
 	for text, want := range map[string]string{
 		"git.example.com": "git.example.com", "GIT.Example.com.": "git.example.com", "git.example.com:22": "git.example.com",
 		"git.example.com:2222": "[git.example.com]:2222", "[git.example.com]:2222": "[git.example.com]:2222",
+		"[Git.example.com.]:2222": "[git.example.com]:2222", "[git.example.com]:22": "git.example.com",
 		"10.0.0.1": "10.0.0.1", "10.0.0.1:23": "[10.0.0.1]:23", "::1": "::1", "[::1]": "::1", "[::1]:2222": "[::1]:2222",
 	} {
 		got, err := sshkey.NormalHost(text)
