@@ -45,6 +45,8 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	zipped FILE                    prints the names and sizes in a zip file
 //	memory NAME MIB                the cid's peak of resident memory is below so many MiB
 //	image VAR FILE…                makes an image of these files alone; it is removed at the end
+//	sshd                           an SSH server; sets SSH_HOST, SSH_PORT, SSH_USER and SSH_FINGERPRINT, and opens its port to jobs
+//	authorize FILE                 the SSH server lets in whose public key is in the file
 //	bad-input                      see badinput_test.go
 func commands() map[string]command {
 	return map[string]command{
@@ -54,7 +56,7 @@ func commands() map[string]command {
 		"done": doneCommand, "await": awaitCommand, "follow": followCommand, "followed": followedCommand,
 		"recorded": recordedCommand, "await-recorded": awaitRecordedCommand, "gate": gateCommand,
 		"docker-clean": dockerCleanCommand, "exits": exitsCommand, "zipped": zippedCommand, "bad-input": badInputCommand,
-		"memory": memoryCommand, "image": imageCommand,
+		"memory": memoryCommand, "sshd": sshdCommand, "authorize": authorizeCommand, "image": imageCommand,
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"ci/e2e/rig"
+	"ci/pkg/sshkey/sshdtest"
 )
 
 // stage is what one scenario has: servers, and the last answer it got.
@@ -23,6 +24,7 @@ type stage struct {
 	cids     map[string]*rig.Cid
 	agents   map[string]*agent
 	nats     *natsServer
+	sshd     *sshdtest.Server
 	answer   *rig.Answer
 	follow   *follow
 	closers  []func() error

@@ -32,7 +32,7 @@ type Server struct {
 
 // Start starts one that listens on address, an address of this machine, until
 // the test's end. extra lines go to its configuration.
-func Start(t *testing.T, address string, extra ...string) *Server {
+func Start(t testing.TB, address string, extra ...string) *Server {
 	t.Helper()
 	const program = "/usr/sbin/sshd"
 	if _, err := os.Stat(program); err != nil {
@@ -66,7 +66,7 @@ func Start(t *testing.T, address string, extra ...string) *Server {
 
 // Host is what known_hosts says of this server under another name, with its
 // first key, or with the given one.
-func (s *Server) Host(t *testing.T, host string, key ...string) ci.HostKey {
+func (s *Server) Host(t testing.TB, host string, key ...string) ci.HostKey {
 	t.Helper()
 	if len(key) == 0 {
 		key = []string{s.Keys[0].Key}
@@ -77,7 +77,7 @@ func (s *Server) Host(t *testing.T, host string, key ...string) ci.HostKey {
 }
 
 // Authorize lets the owner of a public key in.
-func (s *Server) Authorize(t *testing.T, public string) {
+func (s *Server) Authorize(t testing.TB, public string) {
 	t.Helper()
 	f, err := os.OpenFile(s.authorized, os.O_APPEND|os.O_WRONLY, 0)
 	require.NoError(t, err)
@@ -87,7 +87,7 @@ func (s *Server) Authorize(t *testing.T, public string) {
 }
 
 // Access makes a key pair that the server lets in, for all of its host keys.
-func (s *Server) Access(t *testing.T, name string) *ci.SSHAccess {
+func (s *Server) Access(t testing.TB, name string) *ci.SSHAccess {
 	t.Helper()
 	pair, err := sshkey.NewPair(name)
 	require.NoError(t, err)
@@ -100,7 +100,7 @@ func (s *Server) URL(path string) string {
 	return fmt.Sprintf("ssh://%s@127.0.0.1:%d%s", s.User, s.Port, path)
 }
 
-func freePort(t *testing.T, address string) int {
+func freePort(t testing.TB, address string) int {
 	t.Helper()
 	l, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
 	require.NoError(t, err)
@@ -108,7 +108,7 @@ func freePort(t *testing.T, address string) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-func serve(t *testing.T, s *Server, address string, cmd *exec.Cmd) {
+func serve(t testing.TB, s *Server, address string, cmd *exec.Cmd) {
 	t.Helper()
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
