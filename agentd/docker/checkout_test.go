@@ -154,6 +154,20 @@ func TestCheckoutFromAServerThatRefusesCommits(t *testing.T) {
 	require.Equal(t, ci.CodeInvalid, ci.CodeOf(err))
 }
 
+// A repository with files in Git LFS, from a server that has no LFS.
+func TestCheckoutWithoutLFS(t *testing.T) {
+	t.Parallel()
+	r := newRepository(t)
+	pointer := "version https://git-lfs.github.com/spec/v1\noid sha256:" + strings.Repeat("0", 64) + "\nsize 5\n"
+	require.NoError(t, os.WriteFile(filepath.Join(r.dir, "large.bin"), []byte(pointer), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(r.dir, ".gitattributes"), []byte("*.bin filter=lfs\n"), 0o644))
+	r.commit(t, "with LFS")
+	exit, output, _ := play(t, order("cat large.bin", from(r.url, r.shas[3], 1)))
+	require.Contains(t, output, "its files stay pointers.\n")
+	require.Contains(t, output, pointer)
+	require.Zero(t, exit.Code)
+}
+
 func TestCheckoutFollowsNoRedirect(t *testing.T) {
 	t.Parallel()
 	r := newRepository(t)

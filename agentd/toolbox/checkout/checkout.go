@@ -95,6 +95,9 @@ func Fetch(o pipe.Fetch, tell func(line string)) error {
 	if err := g.run("check out "+o.CommitSHA, "checkout", "--quiet", "--force", "--detach", o.CommitSHA, "--"); err != nil {
 		return err
 	}
+	if err := g.lfs(o.URL); err != nil {
+		return err
+	}
 	if o.Submodules {
 		if err := g.submodules(o); err != nil {
 			return err
