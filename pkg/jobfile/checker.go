@@ -18,6 +18,7 @@ type checker struct {
 	read ReadFile
 	// failed is why the repository could not be asked; then nothing is known of the file.
 	failed  error
+	spoken  int               // bytes of text in services, see room
 	reads   int               // of further files
 	fetched map[string][]byte // further files that were read; nil for an optional one that is not there
 	faults  []fault

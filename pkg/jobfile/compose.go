@@ -22,6 +22,7 @@ type composer struct {
 	pruned map[string]*node // judged services, and those that they extend
 	bad    map[string]bool  // those with faults
 	chosen []string         // what is started, in the order of being found
+	named  map[string]bool  // those of them that the job file itself asks for
 	wishes []wish
 	result []sidecar
 	// extra are further names that links give to services.
@@ -87,7 +88,7 @@ func (c *checker) inlineServices(n *node) *composer {
 	}
 	none := func(string) (string, bool) { return "", false }
 	return &composer{
-		services: n, dir: ".", pruned: map[string]*node{}, bad: map[string]bool{}, extra: map[string][]string{},
+		services: n, dir: ".", pruned: map[string]*node{}, bad: map[string]bool{}, named: map[string]bool{}, extra: map[string][]string{},
 		pruner: pruner{c: c, file: "services", inline: true, expander: newExpander(none)},
 	}
 }
@@ -115,6 +116,7 @@ func (k *composer) run(other *composer) (elsewhere []wish) {
 		switch {
 		case slices.Contains(k.chosen, w.name):
 		case k.has(w.name):
+			k.named[w.name] = k.named[w.name] || w.by == ""
 			k.chosen = append(k.chosen, w.name)
 			k.judge(w.name, 0)
 			k.need(w.name)
@@ -144,6 +146,16 @@ func (k *composer) has(name string) bool {
 		return false
 	}
 	return has(k.services, name)
+}
+
+// available says whether a service would be started for one that can do without it.
+func (k *composer) available(name string) bool {
+	n, _ := child(k.services, name)
+	if n == nil {
+		return false
+	}
+	profiles, _ := child(n, "profiles")
+	return profiles == nil || !asks(profiles) || k.named[name]
 }
 
 // at is where a service's name stands.
@@ -257,7 +269,7 @@ func (k *composer) dependencies(name string) map[string]place {
 				deps[item.text] = item.at
 			}
 			for _, p := range v.pairs {
-				if required, _ := child(p.value, "required"); required != nil && required.kind == boolean && !required.bool && !k.has(p.key) {
+				if required, _ := child(p.value, "required"); required != nil && required.kind == boolean && !required.bool && !k.available(p.key) {
 					continue
 				}
 				deps[p.key] = p.at

@@ -70,7 +70,7 @@ func TestServices(t *testing.T) {
 		"services: `ports` of web: nothing is published; the script reaches services by name, at the container's own ports",
 		"services: `deploy.replicas` of migrate: has no effect; one container of each service is started",
 		"services: `restart` of db: has no effect; a service runs once, for as long as its run",
-		"services: `depends_on.optional` of web: there is no such service, and it is not required",
+		"services: `depends_on.optional` of web: there is no such service in the run, and it is not required",
 		"services: `environment.NONE` of db: it has no value, and is left out; a run sees nobody's environment",
 		"services: `tmpfs` of db: has no effect but for its size; everybody in the container may write there",
 		"services: `environment.C` of tester: it has no value, and is left out; a run sees nobody's environment",
@@ -138,6 +138,27 @@ volumes: { x: { external: true } }
 	require.Len(t, faultsOf(t, err), 6-1, "include, base, and three of odd")
 }
 
+func TestOptionalNeeds(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{"compose.yaml": `
+services:
+  app: { image: app, depends_on: { debug: { condition: service_started, required: false }, db: { condition: service_started } } }
+  debug: { image: debug, profiles: [dev] }
+  db: { image: db, profiles: [dev] }
+`}
+	names := func(services string) (all []string) {
+		spec, err := inProject(files, services)
+		require.NoError(t, err)
+		for _, s := range spec.Services {
+			all = append(all, s.Name)
+		}
+		return all
+	}
+	require.Equal(t, []string{"db", "app"}, names(""))
+	require.Equal(t, []string{"db", "app"}, names(", services: [app]"))
+	require.Equal(t, []string{"debug", "db", "app"}, names(", services: [debug, app]"))
+}
+
 // TestNobodysEnvironmentIsRead has variables in this process's environment,
 // files on this machine, and a Compose file that wants both.
 func TestNobodysEnvironmentIsRead(t *testing.T) {
@@ -200,6 +221,7 @@ func TestComposeSyntax(t *testing.T) {
 		"services list":    {"services: [a]", []string{"compose.yaml:1:11 found a list; expected a mapping from names to services"}},
 		"empty":            {"", []string{"compose.yaml:1:1 the file is empty; expected a mapping with the key `services`"}},
 		"text":             {"hello", []string{"compose.yaml:1:1 found the text \"hello\"; expected a Compose file"}},
+		"only include":     {"include: [a.yaml]", []string{"compose.yaml:1:1 `include` is refused"}},
 		"two documents":    {"services: { a: { image: i } }\n---\nservices: {}", []string{"compose.yaml:2:1 found a second document"}},
 		"octal mode":       {"services: { s: { image: i, volumes: [{ type: tmpfs, target: /x, tmpfs: { mode: 0755, size: 1000000 } }] } }", nil},
 		"volume image":     {"services: { s: { image: i, volumes: [{ type: image, source: x, target: /x }] } }", []string{"compose.yaml:1:46 service `s`: `volumes`: the type `image` is refused"}},

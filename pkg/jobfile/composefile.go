@@ -77,7 +77,7 @@ func (c *checker) openCompose(file string, at place) *composer {
 		return nil
 	}
 	k := &composer{
-		dir: path.Dir(file), pruned: map[string]*node{}, bad: map[string]bool{}, extra: map[string][]string{},
+		dir: path.Dir(file), pruned: map[string]*node{}, bad: map[string]bool{}, named: map[string]bool{}, extra: map[string][]string{},
 		pruner: pruner{c: c, file: file},
 	}
 	k.expander = newExpander(c.dotEnv(path.Join(k.dir, ".env"), at))
@@ -87,6 +87,10 @@ func (c *checker) openCompose(file string, at place) *composer {
 	}
 	for _, e := range root.pairs {
 		k.top(e)
+	}
+	if k.services == nil && k.include != nil {
+		k.entry("include", *k.include, fileRules)
+		return nil
 	}
 	if k.services == nil {
 		c.fault(root.at, "%s has no `services`; the first version of Compose files is not read, put the services below that key", file)

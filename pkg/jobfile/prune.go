@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"ci/pkg/ci"
 )
 
 // pruner judges values of a Compose document, key by key, and returns what is
@@ -37,7 +39,36 @@ func (p *pruner) prune(path string, n *node, s *shape) *node {
 	return n
 }
 
+// maxSpoken is how much text the services of a run may hold, in bytes, with all
+// aliases, variables and files of variables. A spec is stored with its run.
+const maxSpoken = 1 << 20
+
+// room says whether n more bytes of text fit, and is at fault at the first that do not.
+func (c *checker) room(n int, at place) bool {
+	before := c.spoken
+	c.spoken += n
+	if before <= maxSpoken && c.spoken > maxSpoken {
+		c.fault(at, "the services up to here hold more than %s of text, with all aliases, variables and files of variables", ci.Bytes(maxSpoken))
+	}
+	return c.spoken <= maxSpoken
+}
+
+// spoken is how many bytes of text a value holds.
+func spoken(n *node) int {
+	sum := len(n.text)
+	for _, item := range n.items {
+		sum += spoken(item)
+	}
+	for _, p := range n.pairs {
+		sum += len(p.key) + spoken(p.value)
+	}
+	return sum
+}
+
 func (p *pruner) text(n *node) *node {
+	if !p.c.room(len(n.text), n.at) {
+		return &node{kind: broken, at: n.at, size: 1}
+	}
 	if !strings.Contains(n.text, "$") {
 		return n
 	}
@@ -81,6 +112,9 @@ func (s *shape) inside() *shape {
 func (p *pruner) mapping(path string, n *node, s *shape) *node {
 	left := &node{kind: mapping, at: n.at, size: 1}
 	for _, e := range n.pairs {
+		if !p.c.room(len(e.key), e.at) {
+			break
+		}
 		if s == nil || s.keys == nil {
 			left.pairs = append(left.pairs, pair{e.key, e.at, p.prune(below(path, e.key), e.value, s.inside())})
 			continue

@@ -36,8 +36,11 @@ func (k *composer) read(name string) {
 		return
 	}
 	all := map[string]*node{}
-	for _, member := range family {
+	for i, member := range family {
 		all[member] = k.pruned[member]
+		if i > 0 && !k.c.room(spoken(k.pruned[member]), k.at(name)) { // it was counted once, as a service of its own
+			return
+		}
 	}
 	s, err := load(name, all)
 	if err != nil {
@@ -222,6 +225,11 @@ func (r *serviceReader) envFile(i int, f types.EnvFile, env map[string]string) {
 	if data := r.c.fetch(file, r.key("env_file")+": ", at, !bool(f.Required)); data != nil {
 		vars := map[string]string{}
 		r.c.variables(file, data, vars, r.expander.values)
+		for _, name := range slices.Sorted(maps.Keys(vars)) {
+			if !r.c.room(len(name)+len(vars[name]), at) {
+				return
+			}
+		}
 		maps.Copy(env, vars)
 	}
 }
@@ -261,8 +269,8 @@ func (r *serviceReader) dependsOn() []ci.Dependency {
 	on := map[string]ci.Condition{}
 	for _, name := range slices.Sorted(maps.Keys(r.s.DependsOn)) {
 		d := r.s.DependsOn[name]
-		if !d.Required && !r.has(name) {
-			r.c.notes.add(r.pruner.file+": `depends_on."+show(name)+"`", show(r.name), "there is no such service, and it is not required")
+		if !d.Required && !slices.Contains(r.chosen, name) {
+			r.c.notes.add(r.pruner.file+": `depends_on."+show(name)+"`", show(r.name), "there is no such service in the run, and it is not required")
 			continue
 		}
 		on[name] = ci.Condition(orDefault(d.Condition, string(ci.ServiceStarted)))
