@@ -18,6 +18,9 @@ import (
 // takes more than a small job does.
 const checkoutMemory = 1 << 30
 
+// mirrorFolder is where a checkout finds its repository's mirror.
+const mirrorFolder = "/mirror"
+
 // checkout fills the run's workspace with its commit, in a container of its
 // own: the toolbox's git, the network of the machine, so that it reaches what
 // the planner reaches, and neither capabilities nor anything of the job.
@@ -38,13 +41,17 @@ func (b *box) checkout(ctx context.Context, console io.Writer) error {
 	name := b.d.name(roleName(b.order.Run, "checkout"))
 	defer b.endCheckout(ctx, name)
 	var said tail
-	conn, err := b.launchCheckout(ctx, name, &said)
+	var answer pipe.Fetched
+	kept := mirrorKey(b.order)
+	volume := b.shared.mirrors.take(ctx, kept)
+	defer func() { b.shared.mirrors.release(context.WithoutCancel(ctx), kept, answer.Size) }()
+	conn, err := b.launchCheckout(ctx, name, volume, &said)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	answer, err := b.fetch(conn, key, console)
+	answer, err = b.fetch(conn, key, volume != "", console)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -58,10 +65,13 @@ func (b *box) checkout(ctx context.Context, console io.Writer) error {
 	return nil
 }
 
-func (b *box) launchCheckout(ctx context.Context, name string, said io.Writer) (*attached, error) {
+func (b *box) launchCheckout(ctx context.Context, name, mirror string, said io.Writer) (*attached, error) {
 	limits := b.order.Spec.Resources
 	limits.Memory, limits.Pids = max(limits.Memory, checkoutMemory), 256
 	host := confined(limits, volumeAt(b.shared.volume, pipe.Folder, true), volumeAt(b.workspace, ci.DefaultWorkdir, false))
+	if mirror != "" {
+		host.Mounts = append(host.Mounts, volumeAt(mirror, mirrorFolder, false))
+	}
 	host.NetworkMode = "host"
 	host.ReadonlyRootfs = true
 	if err := b.d.create(ctx, name, program(b.shared.toolbox, "checkout", b.d.runLabels("checkout", b.order.Run, b.order.Job)), host); err != nil {
@@ -83,7 +93,7 @@ func (b *box) launchCheckout(ctx context.Context, name string, said io.Writer) (
 
 // fetch sends the order and waits for the answer, passing on what git prints.
 // Meanwhile the container's ssh can log in by the run's key.
-func (b *box) fetch(conn *attached, key []runner.Relay, console io.Writer) (pipe.Fetched, error) {
+func (b *box) fetch(conn *attached, key []runner.Relay, mirrored bool, console io.Writer) (pipe.Fetched, error) {
 	session, err := pipe.Client(conn)
 	if err != nil {
 		return pipe.Fetched{}, err
@@ -94,7 +104,7 @@ func (b *box) fetch(conn *attached, key []runner.Relay, console io.Writer) (pipe
 		err = pipe.WriteFrame(control, pipe.Opening{Kind: pipe.Control}, pipe.MaxUp)
 	}
 	if err == nil {
-		err = pipe.WriteFrame(control, b.fetchOrder(key), pipe.MaxDown)
+		err = pipe.WriteFrame(control, b.fetchOrder(key, mirrored), pipe.MaxDown)
 	}
 	if err != nil {
 		return pipe.Fetched{}, err
@@ -113,9 +123,12 @@ func (b *box) fetch(conn *attached, key []runner.Relay, console io.Writer) (pipe
 	}
 }
 
-func (b *box) fetchOrder(key []runner.Relay) pipe.Fetch {
+func (b *box) fetchOrder(key []runner.Relay, mirrored bool) pipe.Fetch {
 	c := b.order.Checkout
 	o := pipe.Fetch{URL: c.URL, CommitSHA: c.CommitSHA, Depth: c.Depth, Submodules: c.Submodules, Dir: ci.DefaultWorkdir}
+	if mirrored {
+		o.Mirror = mirrorFolder
+	}
 	if len(key) > 0 {
 		o.Agent = &listens(key)[0]
 		o.KnownHosts = string(sshkey.KnownHosts(b.order.SSH.Hosts))

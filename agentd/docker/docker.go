@@ -56,6 +56,8 @@ type Config struct {
 	// container, its services' and its volumes; 0 means DefaultDisk, less no limit.
 	Disk      int64
 	diskFloor int64 // for tests
+	// mirrorFrom and mirrorBudget are for tests.
+	mirrorFrom, mirrorBudget int64
 }
 
 // DefaultSubnet is seldom used elsewhere, and not among Docker's own.
@@ -96,6 +98,7 @@ type shared struct {
 	os      string // the engine's, as it says it
 	arch    string
 	pool    *pool
+	mirrors *mirrors
 	walled  bool // the wall is up
 }
 

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,7 @@ func (d *Driver) build(ctx context.Context, s *shared) (err error) {
 		return err
 	}
 	s.pool = newPool(d, s)
+	s.mirrors = &mirrors{d: d, from: cmp.Or(d.cfg.mirrorFrom, mirrorFrom), budget: cmp.Or(d.cfg.mirrorBudget, mirrorBudget), all: map[string]*mirror{}}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.pool.warm(gctx) })
 	g.Go(func() error { return d.enclose(gctx, s) })
@@ -129,6 +131,9 @@ func (d *Driver) destroy(ctx context.Context, s *shared) error {
 	var errs []error
 	if s.pool != nil {
 		errs = append(errs, s.pool.close(ctx))
+	}
+	if s.mirrors != nil {
+		errs = append(errs, s.mirrors.close(ctx))
 	}
 	if s.walled {
 		errs = append(errs, d.lowerWall(ctx, s))

@@ -5,9 +5,11 @@
 package checkout
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/hashicorp/yamux"
@@ -38,6 +40,7 @@ func Main() int {
 		var final *finalError
 		answer.Final = errors.As(err, &final)
 	}
+	answer.Size = sizeOf(cmp.Or(order.Mirror, filepath.Join(order.Dir, ".git")))
 	if err := pipe.WriteFrame(control, answer, pipe.MaxUp); err != nil {
 		fmt.Fprintf(os.Stderr, "checkout can't answer: %v\n", err)
 		return 1
@@ -89,8 +92,10 @@ func Fetch(o pipe.Fetch, tell func(line string)) error {
 	if err := g.start(o.CommitSHA); err != nil {
 		return err
 	}
-	if err := g.fetch(o); err != nil {
-		return err
+	if o.Mirror == "" || !g.fetchByMirror(o) {
+		if err := g.fetch(o); err != nil {
+			return err
+		}
 	}
 	if err := g.run("check out "+o.CommitSHA, "checkout", "--quiet", "--force", "--detach", o.CommitSHA, "--"); err != nil {
 		return err

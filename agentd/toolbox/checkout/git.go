@@ -41,6 +41,7 @@ type git struct {
 	shown   string // without
 	tell    func(line string)
 	guarded []string // settings for submodules
+	local   bool     // it fetches from a folder of this container
 	agent   string   // the socket of the run's SSH agent; "" for none
 }
 
@@ -133,7 +134,11 @@ func (g *git) output(args ...string) (string, error) {
 func (g *git) command(args ...string) *exec.Cmd {
 	cmd := exec.Command("git", slices.Concat(settings, g.guarded, args)...)
 	cmd.Dir = g.dir
-	cmd.Env = environ(protocols(g.url, args[0] == "submodule"), g.agent)
+	allowed := protocols(g.url, args[0] == "submodule")
+	if g.local {
+		allowed = "file"
+	}
+	cmd.Env = environ(allowed, g.agent)
 	return cmd
 }
 

@@ -145,6 +145,8 @@ type Fetch struct {
 	KnownHosts string `json:"knownHosts,omitempty"`
 	// Agent is where an SSH agent is listened for; the agent serves it.
 	Agent *Listen `json:"agent,omitempty"`
+	// Mirror is a folder where the repository is kept for later checkouts; "" for none.
+	Mirror string `json:"mirror,omitempty"`
 }
 
 // Fetched is its answer: any number of frames with Print, and a last one with
@@ -157,4 +159,6 @@ type Fetched struct {
 	Failed string `json:"failed,omitempty"`
 	// Final says that another attempt can't succeed: there is no such commit.
 	Final bool `json:"final,omitempty"`
+	// Size is how many bytes the mirror has, or without one the repository.
+	Size int64 `json:"size,omitempty"`
 }
