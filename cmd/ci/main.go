@@ -1,5 +1,5 @@
 // Command ci is the command line: it triggers runs, follows them and manages
-// jobs over the API.
+// jobs over the API. Inside the containers of `ci exec` it is the toolbox.
 package main
 
 import (
@@ -11,4 +11,9 @@ import (
 
 var version = "dev" // the linker sets it
 
-func main() { os.Exit(cli.Main(context.Background(), os.Args[1:], cli.System(version))) }
+func main() {
+	if code, ran := inside(os.Args); ran {
+		os.Exit(code)
+	}
+	os.Exit(cli.Main(context.Background(), os.Args[1:], cli.System(version)))
+}

@@ -82,7 +82,7 @@ func newRoot(a *app) *cobra.Command {
 	flags.BoolVar(&a.json, "json", false, "print the server's JSON")
 	flags.StringVar(&a.jq, "jq", "", "print what this jq `expression` makes of the JSON")
 	root.AddGroup(&cobra.Group{ID: "runs", Title: "Runs:"}, &cobra.Group{ID: "jobs", Title: "Jobs:"}, &cobra.Group{ID: "system", Title: "The system:"})
-	group(root, "runs", newRun(a), newList(a), newShow(a), newWatch(a), newLogs(a), newAbort(a), newResult(a))
+	group(root, "runs", newRun(a), newExec(a), newList(a), newShow(a), newWatch(a), newLogs(a), newAbort(a), newResult(a))
 	group(root, "jobs", newJob(a), newSecret(a))
 	group(root, "system", newLogin(a), newContext(a), newAgent(a), newQueue(a), newConfig(a), newToken(a), newRegistry(a), newSSHKey(a), newEvents(a), newAPI(a))
 	root.AddCommand(newVersion(a), newExitCodes(a))
