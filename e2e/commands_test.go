@@ -41,6 +41,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	follow PATH REGEXP · followed  reads a stream until it matches; its whole to the end becomes the answer
 //	recorded WORD N · await-recorded WORD [N] · gate NAME   about the recorder
 //	docker-clean NAME              soon no object of a run of this cid's agent is in Docker
+//	exec-clean                     soon nothing of this scenario's ci exec is in Docker; negated: something is
 //	exits CODE PROGRAM [ARG…]      like exec, with an exit status
 //	zipped FILE                    prints the names and sizes in a zip file
 //	memory NAME MIB                the cid's peak of resident memory is below so many MiB
@@ -57,6 +58,7 @@ func commands() map[string]command {
 		"recorded": recordedCommand, "await-recorded": awaitRecordedCommand, "gate": gateCommand,
 		"docker-clean": dockerCleanCommand, "exits": exitsCommand, "zipped": zippedCommand, "bad-input": badInputCommand,
 		"memory": memoryCommand, "sshd": sshdCommand, "authorize": authorizeCommand, "image": imageCommand,
+		"exec-clean": execCleanCommand,
 	}
 }
 

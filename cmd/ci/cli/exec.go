@@ -120,7 +120,7 @@ func (o *execOptions) order(ctx context.Context, file string) (*local.Order, err
 	}
 	if spec.SSH {
 		order.AgentSocket = o.Env("SSH_AUTH_SOCK")
-		order.KnownHosts = knownHosts(filepath.Join(o.Env("HOME"), ".ssh", "known_hosts"))
+		order.KnownHosts = hostsOf(filepath.Join(o.Env("HOME"), ".ssh", "known_hosts"))
 	}
 	if order.Reach, err = portsOf(o.reach); err != nil {
 		return nil, err
@@ -269,9 +269,9 @@ func (a *app) stateDir() (string, error) {
 	return filepath.Join(home, ".local", "state", "ci", "exec"), nil
 }
 
-// knownHosts reads the plain lines of a known_hosts file (sshd(8)); what it
+// hostsOf reads the plain lines of a known_hosts file (sshd(8)); what it
 // can't read is not believed.
-func knownHosts(path string) []ci.HostKey {
+func hostsOf(path string) []ci.HostKey {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil
