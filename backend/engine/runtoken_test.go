@@ -1,29 +1,18 @@
 package engine_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"ci/backend/engine"
-	"ci/backend/store"
 	"ci/pkg/ci"
 )
 
 // scripted is a job whose script may call the API and trigger jobs.
 func (w *world) scripted(triggers ...string) {
-	w.put(ci.Job{Name: "parent", Freestyle: []byte(`{"script":"ci run hello"}`), Triggers: triggers})
-}
-
-// letCall makes a run one whose job file says ci: true.
-func (w *world) letCall(run int64) {
-	w.t.Helper()
-	require.NoError(w.t, w.db.Write(w.ctx, func(ctx context.Context, tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE runs SET spec = REPLACE(spec, '{"script":', '{"ci":true,"script":') WHERE id = ?`, run)
-		return err
-	}))
+	w.put(ci.Job{Name: "parent", Freestyle: []byte(`{"script":"ci run hello","ci":true}`), Triggers: triggers})
 }
 
 // opened returns the recorded token that a bearer opens, or nil.
@@ -43,7 +32,6 @@ func TestRunTokenLivesWithItsRun(t *testing.T) {
 	w.scripted("hello")
 	w.freestyle()
 	run := w.trigger(ci.Trigger{Job: "parent"})
-	w.letCall(run.ID)
 	claim, work := w.claim(run.ID, "a")
 	token := w.opened(work.Token)
 	require.NotNil(t, token)
