@@ -106,7 +106,7 @@ func (o *execOptions) order(ctx context.Context, file string) (*local.Order, err
 	if err != nil {
 		return nil, err
 	}
-	spec, err := jobfile.Parse(file, data, tree.ReadFile)
+	spec, err := jobfile.Parse(file, data, repositoryFiles(ctx, file))
 	if err != nil {
 		return nil, err
 	}

@@ -79,30 +79,6 @@ func git(ctx context.Context, dir string, args ...string) (string, error) {
 	return out.String(), nil
 }
 
-// ReadFile returns a file of the tree, as a planner reads one of a commit.
-func (t *Tree) ReadFile(name string) ([]byte, error) {
-	root, err := os.OpenRoot(t.Root)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	info, err := root.Lstat(name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, ci.Errorf(ci.CodeNotFound, "there is no file %s in the working tree", name)
-	case err != nil:
-		return nil, ci.Errorf(ci.CodeInvalid, "%s can't be read: %w", name, err)
-	case !info.Mode().IsRegular():
-		return nil, ci.Errorf(ci.CodeInvalid, "%s is no regular file", name)
-	case info.Size() > maxFile:
-		return nil, ci.Errorf(ci.CodeInvalid, "%s has %s; at most %s are read", name, ci.Bytes(info.Size()), ci.Bytes(maxFile))
-	}
-	return root.ReadFile(name)
-}
-
-// maxFile is the largest file that ReadFile reads, in bytes.
-const maxFile = 4 << 20
-
 // Write writes the tree as a tar archive: what git tracks and what it does not
 // ignore, as it lies there, with links as links. Submodules come as far as they
 // are checked out, or as empty folders. A repository of the commit and depth-1
