@@ -2,8 +2,12 @@ package docker
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -204,4 +208,35 @@ func TestAttacksOnTheAgent(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, string(inspected), "PRIVATE KEY")
 	require.NotContains(t, string(inspected), "ssh-agent", "the socket's place is not in the container's configuration either")
+}
+
+// Over SSH the server itself says where its LFS server is.
+func TestLFSOverSSH(t *testing.T) {
+	t.Parallel()
+	const large = "a large file\n"
+	sum := sha256.Sum256([]byte(large))
+	oid := hex.EncodeToString(sum[:])
+	var server *httptest.Server
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /lfs/objects/batch", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer by-ssh" {
+			http.Error(w, "who are you?", http.StatusUnauthorized)
+			return
+		}
+		_, _ = fmt.Fprintf(w, `{"objects":[{"oid":%q,"actions":{"download":{"href":"%s/bytes"}}}]}`, oid, server.URL)
+	})
+	mux.HandleFunc("GET /bytes", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, large) })
+	server = httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+
+	bin := t.TempDir()
+	answer := fmt.Sprintf(`{"href":"%s/lfs/","header":{"Authorization":"Bearer by-ssh"}}`, server.URL)
+	require.NoError(t, os.WriteFile(filepath.Join(bin, "git-lfs-authenticate"), []byte("#!/bin/sh\n[ \"$2\" = download ] && [ -d \"/$1\" ] && echo '"+answer+"'\n"), 0o755))
+	ssh := sshdtest.Start(t, "127.0.0.1", "SetEnv PATH="+bin+":"+os.Getenv("PATH"))
+	r := private(t)
+	require.NoError(t, os.WriteFile(filepath.Join(r.dir, ".gitattributes"), []byte("*.bin filter=lfs\n"), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(r.dir, "a.bin"), fmt.Appendf(nil, "version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %d\n", oid, len(large)), 0o644))
+	r.commit(t, "with LFS")
+	_, output, _ := play(t, order("cat a.bin", from(ssh.URL(r.dir), r.shas[2], 1), withKey(ssh.Access(t, "deploy"))))
+	require.Contains(t, output, large)
 }
