@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -61,8 +62,36 @@ func TestCheckoutOverSSH(t *testing.T) {
 	r.git(t, "commit", "--quiet", "-m", "with submodules")
 	sha := r.git(t, "rev-parse", "HEAD")
 	for _, depth := range []int{0, 1} {
-		_, output, _ = play(t, order("cat a/file b/file", from(url, sha, depth), withKey(access), withSubmodules))
+		_, output, _ := play(t, order("cat a/file b/file", from(url, sha, depth), withKey(access), withSubmodules))
 		require.Contains(t, output, "private 0\nprivate 1\n")
+	}
+}
+
+// A submodule at a host that the key is not for: nobody connects to it.
+func TestSubmoduleAtAStranger(t *testing.T) {
+	t.Parallel()
+	server := sshdtest.Start(t, "127.0.0.1")
+	listener, err := net.Listen("tcp", "127.0.0.2:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	called := make(chan struct{}, 1)
+	go func() {
+		if conn, err := listener.Accept(); err == nil {
+			called <- struct{}{}
+			_ = conn.Close()
+		}
+	}()
+	r := private(t)
+	require.NoError(t, os.WriteFile(filepath.Join(r.dir, ".gitmodules"), fmt.Appendf(nil, "[submodule \"a\"]\n\tpath = a\n\turl = ssh://git@%s/x\n", listener.Addr()), 0o644))
+	r.git(t, "update-index", "--add", "--cacheinfo", "160000,"+r.shas[0]+",a")
+	r.git(t, "add", ".gitmodules")
+	r.git(t, "commit", "--quiet", "-m", "with a stranger")
+	_, err = common.Prepare(t.Context(), order("never", from(server.URL(r.dir), r.git(t, "rev-parse", "HEAD"), 1), withKey(server.Access(t, "deploy")), withSubmodules), io.Discard)
+	require.ErrorContains(t, err, "not-a-host-of-the-ssh-key")
+	select {
+	case <-called:
+		t.Error("the stranger was called")
+	default:
 	}
 }
 
@@ -95,9 +124,10 @@ func TestCheckoutOverSSHFails(t *testing.T) {
 		says   []string
 	}{
 		{"a key that is not let in", &ci.SSHAccess{Name: "stranger", PrivateKey: stranger.Private, Hosts: server.Keys}, server.URL(r.dir), []string{"Permission denied", "ci ssh-key show"}},
-		{"a host that is not among the key's", access, other.URL(r.dir), []string{"Host key verification failed", "ci ssh-key hosts scan"}},
+		{"a host that is not among the key's", access, "ssh://git@localhost/x", []string{"not-a-host-of-the-ssh-key", "ci ssh-key hosts scan"}},
+		{"a port that is not among the key's", access, other.URL(r.dir), []string{"Host key verification failed", "ci ssh-key hosts scan"}},
 		{"a host with another key than the pinned", &unpinned, server.URL(r.dir), []string{"Host key verification failed"}},
-		{"no key", nil, server.URL(r.dir), []string{"Host key verification failed"}},
+		{"no key", nil, server.URL(r.dir), []string{"not-a-host-of-the-ssh-key", "ci ssh-key hosts scan"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -68,7 +68,7 @@ func receive(session *yamux.Session) (*yamux.Stream, pipe.Fetch, error) {
 
 // serve carries out an order, with the run's SSH agent in reach if it has one.
 func serve(session *yamux.Session, order pipe.Fetch, tell func(line string)) error {
-	if err := believe(order.KnownHosts); err != nil {
+	if err := believe(order.KnownHosts, order.URL); err != nil {
 		return err
 	}
 	if order.Agent != nil {

@@ -88,7 +88,7 @@ var advice = map[string]bool{
 	"and the repository exists.":                          true,
 }
 
-// relay passes git's messages on, without the password, and returns the last three lines.
+// relay passes git's messages on, without the password, and returns the last few lines.
 func (g *git) relay(messages io.Reader) string {
 	var last []string
 	lines := bufio.NewScanner(messages)
@@ -98,7 +98,7 @@ func (g *git) relay(messages io.Reader) string {
 		g.tell(line[:min(len(line), maxLine)])
 		if line = strings.TrimSpace(line); line != "" && !advice[line] {
 			last = append(last, line[:min(len(line), maxLine)])
-			last = last[max(0, len(last)-3):]
+			last = last[max(0, len(last)-5):]
 		}
 	}
 	_, _ = io.Copy(io.Discard, messages) // a line beyond all measure

@@ -151,6 +151,15 @@ func TestLFSFails(t *testing.T) {
 	}
 }
 
+func TestSSHConfig(t *testing.T) {
+	t.Parallel()
+	const tail = "\n  HostName " + nowhere + "\n"
+	require.Equal(t, "Host *"+tail, config("", "https://host/x"))
+	require.Equal(t, "Host * !::1 !a.example.com !b"+tail, config("a.example.com ssh-ed25519 A\n[b]:2222 ssh-rsa B\n[b]:2222 ssh-ed25519 B\n::1 ssh-ed25519 C\n", "git@b:x"))
+	require.Equal(t, "Host * !B. !b"+tail, config("b ssh-ed25519 A\n", "ssh://git@B./x"))
+	require.Equal(t, "Host * !b"+tail, config("b ssh-ed25519 A\n", "ssh://git@C/x"))
+}
+
 func TestSSHAddress(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{

@@ -2,9 +2,11 @@ package checkout
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"ci/agentd/toolbox/pipe"
@@ -15,16 +17,66 @@ import (
 // workspace, which is the job's.
 const knownHosts = "/dev/shm/ci/known_hosts"
 
-// believe writes the list.
-func believe(lines string) error {
+// sshConfig is ssh's only configuration.
+const sshConfig = "/dev/shm/ci/ssh_config"
+
+// believe writes the list, and the configuration that keeps ssh from
+// connecting to anybody else: a submodule's address may name any machine that
+// the agent's can reach.
+func believe(lines, address string) error {
 	err := os.MkdirAll(filepath.Dir(knownHosts), 0o700)
 	if err == nil {
 		err = os.WriteFile(knownHosts, []byte(lines), 0o600)
+	}
+	if err == nil {
+		err = os.WriteFile(sshConfig, []byte(config(lines, address)), 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("the known hosts can't be stored in the checkout's container: %w", err)
 	}
 	return nil
+}
+
+// nowhere is a host that there is not (RFC 6761), and says why it is asked for.
+const nowhere = "not-a-host-of-the-ssh-key.invalid"
+
+// config leads every host but the known ones to nowhere (ssh_config(5), Host).
+// The repository's own may be written in another case.
+func config(lines, address string) string {
+	known := map[string]bool{}
+	for line := range strings.Lines(lines) {
+		name, _, _ := strings.Cut(line, " ")
+		if bracketed, ok := strings.CutPrefix(name, "["); ok {
+			name, _, _ = strings.Cut(bracketed, "]")
+		}
+		if name = strings.TrimSpace(name); name != "" {
+			known[name] = true
+		}
+	}
+	if written := written(address); known[strings.ToLower(strings.TrimSuffix(written, "."))] {
+		known[written] = true
+	}
+	var b strings.Builder
+	b.WriteString("Host *")
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		b.WriteString(" !" + name)
+	}
+	b.WriteString("\n  HostName " + nowhere + "\n")
+	return b.String()
+}
+
+// written is an ssh address's host as it is written, where that is a name.
+func written(address string) string {
+	host, _, err := sshAddress(address)
+	if err != nil {
+		return ""
+	}
+	name := host[len(host)-1]
+	name = name[strings.LastIndex(name, "@")+1:]
+	if strings.ContainsAny(name, "*?!, \t\r\n\"'") {
+		return ""
+	}
+	return name
 }
 
 // sshCommand is how git reaches ssh hosts: by the run's key alone, hosts whose
@@ -37,7 +89,7 @@ func sshCommand(agent string) string {
 	if _, err := exec.LookPath("ssh"); err != nil {
 		program = pipe.Binary + " ssh"
 	}
-	words := []string{program, "-F", "none"}
+	words := []string{program, "-F", sshConfig}
 	for _, option := range []string{
 		"BatchMode=yes", "StrictHostKeyChecking=yes", "UserKnownHostsFile=" + knownHosts, "GlobalKnownHostsFile=/dev/null",
 		"UpdateHostKeys=no", "IdentityFile=none", "IdentityAgent=" + agent, "PreferredAuthentications=publickey",
@@ -52,7 +104,7 @@ func sshCommand(agent string) string {
 // hint says what to do about a refusal of ssh's.
 func hint(said string) string {
 	switch {
-	case strings.Contains(said, "Host key verification failed"):
+	case strings.Contains(said, "Host key verification failed"), strings.Contains(said, nowhere):
 		return "; the host is not among the hosts of the job's SSH key, or it has another key than the one that is pinned: see `ci ssh-key hosts scan`"
 	case strings.Contains(said, "Permission denied (publickey"):
 		return "; the server does not let the job's SSH key in: give it the public key (`ci ssh-key show`)"

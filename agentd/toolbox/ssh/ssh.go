@@ -89,6 +89,9 @@ func dial(o *options) (*ssh.Client, error) {
 	}
 	defer keys.close()
 	address := net.JoinHostPort(o.host, strconv.Itoa(o.port))
+	if err := stranger(known, address); err != nil {
+		return nil, explain(o, err)
+	}
 	conn, err := net.DialTimeout(o.network, address, o.timeout)
 	if err != nil {
 		return nil, fmt.Errorf("%s can't be reached: %w", address, err)
@@ -136,6 +139,16 @@ func (o *options) known() (ssh.HostKeyCallback, error) {
 		return nil, fmt.Errorf("the known hosts can't be read: %w", err)
 	}
 	return known, nil
+}
+
+// stranger is the error for a host that no key is known of: there is no use in
+// connecting to it.
+func stranger(known ssh.HostKeyCallback, address string) error {
+	var key *knownhosts.KeyError
+	if err := known(address, &net.TCPAddr{IP: net.IPv4zero}, nobody{}); errors.As(err, &key) && len(key.Want) == 0 {
+		return err
+	}
+	return nil
 }
 
 // algorithms are those that a host's known keys are of, so that a server with

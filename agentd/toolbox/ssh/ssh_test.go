@@ -154,7 +154,8 @@ func TestNoWayIn(t *testing.T) {
 	}{
 		{"no agent", append([]string{"-o", "IdentityAgent=none"}, c.to("x")...), "there is no SSH agent"},
 		{"agent away", append([]string{"-o", "IdentityAgent=/nowhere"}, c.to("x")...), "the SSH agent can't be reached"},
-		{"nobody there", []string{"-p", "1", "127.0.0.1", "x"}, "can't be reached"},
+
+		{"a stranger is not even called", []string{"-p", "1", "127.0.0.1", "x"}, "Host key verification failed."},
 		{"no host", []string{"-p", "1"}, "usage: ssh"},
 		{"a tunnel", c.to("-L", "1:2:3", "x"), "does not know -L; it stands in because the image has no ssh"},
 		{"forwarding", append([]string{"-o", "ForwardAgent=yes"}, c.to("x")...), "forwards nothing"},
