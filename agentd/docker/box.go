@@ -87,6 +87,7 @@ func (b *box) Remove(ctx context.Context) error {
 	err = errors.Join(err, <-services, b.sidecars.removeRest(ctx))
 	b.beside.Wait() // what is still in the workspace
 	b.releaseImages()
+	b.d.makeRoom(ctx)
 	if b.workspace != "" {
 		verr := b.insist(func() error { return b.d.removeVolume(ctx, b.workspace) })
 		if verr == nil {
