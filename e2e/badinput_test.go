@@ -42,7 +42,7 @@ func badInputCommand(ts *testscript.TestScript, neg bool, args []string) {
 		admin: admin,
 		read:  rig.NewClient(admin.URL, ts.Getenv("READ")),
 		other: rig.NewClient(admin.URL, ts.Getenv("OTHER")),
-		vars:  map[string]string{"name": "done", "id": ts.Getenv("ID"), "result": "out"},
+		vars:  map[string]string{"name": "done", "id": ts.Getenv("ID"), "result": "out", "key": "NPM_TOKEN", "host": "registry.example.com"},
 	}
 	all, err := t.endpoints()
 	ts.Check(err)
@@ -190,7 +190,7 @@ func (t *badInput) table() {
 		{"PUT", "/jobs/x", `{"freestyle":{"script":"true","nonsense":1}}`, 400, nil},
 		{"PUT", "/jobs/x", `{"freestyle":{"script":"true","timeout":"soon"}}`, 400, nil},
 		{"PUT", "/jobs/x", `{"freestyle":{"script":"true","resources":{"cpus":1000}}}`, 400, nil},
-		{"PUT", "/jobs/x", `{"freestyle":{"script":"true","services":{"db":{"image":"x"}}}}`, 400, nil},
+		{"PUT", "/jobs/x", `{"freestyle":{"script":"true","services":{"db":{"image":"x","privileged":true}}}}`, 400, nil},
 		{"PUT", "/jobs/x", `{"freestyle":{"script":"true","results":{"console":"x"}}}`, 400, nil},
 		{"PUT", "/jobs/x", `{"freestyle":{"script":"true","results":{"a":"../x"}}}`, 400, nil},
 		{"PUT", "/jobs/x", `{"freestyle":{"script":"true"},"parameters":[{"name":"CI_X"}]}`, 400, nil},

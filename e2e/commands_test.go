@@ -46,6 +46,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	zipped FILE                    prints the names and sizes in a zip file
 //	memory NAME MIB                the cid's peak of resident memory is below so many MiB
 //	image VAR FILE…                makes an image of these files alone; it is removed at the end
+//	busybox VAR                    makes an image with busybox; it is removed at the end
 //	sshd                           an SSH server; sets SSH_HOST, SSH_PORT, SSH_USER and SSH_FINGERPRINT, and opens its port to jobs
 //	authorize FILE                 the SSH server lets in whose public key is in the file
 //	bad-input                      see badinput_test.go
@@ -58,7 +59,7 @@ func commands() map[string]command {
 		"recorded": recordedCommand, "await-recorded": awaitRecordedCommand, "gate": gateCommand,
 		"docker-clean": dockerCleanCommand, "exits": exitsCommand, "zipped": zippedCommand, "bad-input": badInputCommand,
 		"memory": memoryCommand, "sshd": sshdCommand, "authorize": authorizeCommand, "image": imageCommand,
-		"exec-clean": execCleanCommand,
+		"exec-clean": execCleanCommand, "busybox": busyboxCommand,
 	}
 }
 

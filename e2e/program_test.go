@@ -107,3 +107,14 @@ func imageCommand(ts *testscript.TestScript, neg bool, args []string) {
 	s.closers = append(s.closers, func() error { return d.RemoveImage(context.Background(), "ci-e2e:"+tag) })
 	ts.Setenv(args[0], "ci-e2e:"+tag)
 }
+
+func busyboxCommand(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 1, 1)
+	d, err := rig.OpenDocker()
+	ts.Check(err)
+	ref, err := d.Busybox(context.Background())
+	ts.Check(err)
+	s := on(ts)
+	s.closers = append(s.closers, func() error { return d.RemoveImage(context.Background(), ref) })
+	ts.Setenv(args[0], ref)
+}
