@@ -25,7 +25,6 @@ const maxCallers = 16
 type relays struct {
 	session *yamux.Session
 	log     *slog.Logger
-	ctx     context.Context
 	work    sync.WaitGroup
 
 	mu      sync.Mutex
@@ -37,9 +36,9 @@ type relays struct {
 // connection and waits for its end.
 func serveRelays(session *yamux.Session, list []runner.Relay, log *slog.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background()) // it ends with the script, and not with who asked for it
-	r := &relays{session: session, log: log, ctx: ctx, streams: map[*yamux.Stream]bool{}}
+	r := &relays{session: session, log: log, streams: map[*yamux.Stream]bool{}}
 	for i, relay := range list {
-		r.work.Go(func() { r.serve(i, relay) })
+		r.work.Go(func() { r.serve(ctx, i, relay) })
 	}
 	return func() {
 		cancel()
@@ -58,11 +57,11 @@ func listens(list []runner.Relay) []pipe.Listen {
 }
 
 // serve keeps one stream open for the next connection to address i.
-func (r *relays) serve(i int, relay runner.Relay) {
+func (r *relays) serve(ctx context.Context, i int, relay runner.Relay) {
 	slots := make(chan struct{}, maxCallers)
 	for {
 		select {
-		case <-r.ctx.Done():
+		case <-ctx.Done():
 			return
 		case slots <- struct{}{}:
 		}
@@ -79,7 +78,7 @@ func (r *relays) serve(i int, relay runner.Relay) {
 		}
 		r.work.Go(func() {
 			defer func() { <-slots }()
-			r.handle(relay, stream)
+			r.handle(ctx, relay, stream)
 		})
 	}
 }
@@ -94,14 +93,14 @@ func await(i int, stream *yamux.Stream) error {
 }
 
 // handle serves one connection and sees to it that its caller notices the end.
-func (r *relays) handle(relay runner.Relay, stream *yamux.Stream) {
+func (r *relays) handle(ctx context.Context, relay runner.Relay, stream *yamux.Stream) {
 	defer r.drop(stream)
 	defer func() {
 		if p := recover(); p != nil {
 			r.log.Error("serving a connection out of a container panicked", "err", fmt.Sprint(p), "address", relay.Address, "stack", string(debug.Stack()))
 		}
 	}()
-	relay.Serve(r.ctx, stream)
+	relay.Serve(ctx, stream)
 	_ = stream.Close()
 	_, _ = io.Copy(io.Discard, stream) // what the caller still sends, until it hangs up
 }

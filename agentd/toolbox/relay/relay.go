@@ -5,6 +5,7 @@
 package relay
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -57,8 +58,9 @@ func Listen(at []pipe.Listen, uid, gid int) (*Server, error) {
 }
 
 func listen(a pipe.Listen, uid, gid int) (net.Listener, error) {
+	var how net.ListenConfig
 	if a.Network != "unix" {
-		return net.Listen(a.Network, a.Address)
+		return how.Listen(context.Background(), a.Network, a.Address)
 	}
 	if err := os.MkdirAll(filepath.Dir(a.Address), 0o755); err != nil {
 		return nil, err
@@ -66,7 +68,7 @@ func listen(a pipe.Listen, uid, gid int) (net.Listener, error) {
 	if err := os.RemoveAll(a.Address); err != nil { // the image's
 		return nil, err
 	}
-	listener, err := net.Listen("unix", a.Address)
+	listener, err := how.Listen(context.Background(), "unix", a.Address)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@
 package ssh
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -92,7 +93,7 @@ func dial(o *options) (*ssh.Client, error) {
 	if err := stranger(known, address); err != nil {
 		return nil, explain(o, err)
 	}
-	conn, err := net.DialTimeout(o.network, address, o.timeout)
+	conn, err := (&net.Dialer{Timeout: o.timeout}).DialContext(context.Background(), o.network, address)
 	if err != nil {
 		return nil, fmt.Errorf("%s can't be reached: %w", address, err)
 	}
@@ -188,7 +189,7 @@ func newKeys(socket string) (*keys, error) {
 	if socket == "" {
 		return nil, errors.New("there is no SSH agent (SSH_AUTH_SOCK is not set), and this ssh has no other keys; the job file needs ssh: true")
 	}
-	conn, err := net.Dial("unix", socket)
+	conn, err := new(net.Dialer).DialContext(context.Background(), "unix", socket)
 	if err != nil {
 		return nil, fmt.Errorf("the SSH agent can't be reached: %w", err)
 	}
