@@ -29,6 +29,7 @@ func (d *Driver) Open(ctx context.Context) error {
 		d.log.Warn("objects of an earlier life could not be removed yet", "agent", d.cfg.Agent, "left", left, "err", err)
 	}
 	d.logEngine(ctx)
+	d.preflight(ctx)
 	d.adopt(ctx)
 	s := &shared{}
 	if err := d.build(ctx, s); err != nil {
