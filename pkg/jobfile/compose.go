@@ -189,7 +189,7 @@ func (k *composer) judge(name string, depth int) {
 	v, at := child(k.services, name)
 	checkServiceName(k.c, at, name)
 	k.who, k.short = "service "+code(name), show(name)
-	n := v
+	var n *node
 	switch v.kind {
 	case mapping:
 		n = k.prune("", v, &shape{keys: serviceRules})

@@ -214,8 +214,8 @@ func (s *composeSchema) definition(o object, known *shape) any {
 	}
 	all := object{}
 	for name, p := range properties {
-		switch r := known.rule(name); {
-		case r.class == refused:
+		switch r := known.rule(name); r.class {
+		case refused:
 			all[name] = object{"description": "Refused: it " + r.why + ".", "enum": []any{nil, false, "", "false", []any{}, object{}}}
 		default:
 			all[name] = s.definition(p, r.in)
