@@ -138,7 +138,7 @@ func (b *box) makeImage(ctx context.Context, spec *ci.Build, plan *build.Plan, k
 	fmt.Fprintf(out, "Building %s\n", spec.Dockerfile)
 	err := plan.Run(ctx, b.d.api.DialHijack, stream, build.Output{
 		Tag: b.d.buildTag(key), Labels: map[string]string{labelBuild: key},
-		Share: b.d.secretName("context", b.order.Job, spec.Context), Caches: b.d.secretName("caches", b.order.Job),
+		Caches: b.d.secretName("caches", b.order.Job),
 		Memory: b.order.Spec.Resources.Memory, CPUs: min(b.order.Spec.Resources.CPUs, float64(b.shared.cores)),
 	}, out)
 	if err != nil {

@@ -97,6 +97,15 @@ func (c *console) say(format string, args ...any) {
 	c.line(fmt.Sprintf(format, args...))
 }
 
+// settle waits until there is room for more, or the run is not ours any more.
+func (c *console) settle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.buf) >= blockSize && c.err == nil {
+		c.room.Wait()
+	}
+}
+
 // line adds one of our lines. c.mu is held.
 func (c *console) line(text string) {
 	if c.err != nil || c.closed || (c.limit > 0 && c.bytes > c.limit+slack) {

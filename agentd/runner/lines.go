@@ -16,7 +16,8 @@ type lineWriter struct {
 // maxLine is how long a line of a driver may get, in bytes, before it is broken.
 const maxLine = 4 << 10
 
-// Write passes whole lines on and keeps the rest.
+// Write passes whole lines on and keeps the rest. It waits while the backend is
+// slow: a build may print as much as a script.
 func (w *lineWriter) Write(p []byte) (int, error) {
 	w.part = append(w.part, p...)
 	for {
@@ -30,6 +31,7 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 	if len(w.part) > maxLine {
 		w.flush()
 	}
+	w.console.settle()
 	return len(p), nil
 }
 

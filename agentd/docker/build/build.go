@@ -28,10 +28,9 @@ type Output struct {
 	// Tag is the image's reference, Labels what it is labelled with.
 	Tag    string
 	Labels map[string]string
-	// Share names the copy of the context that the engine keeps between
-	// builds, and Caches the cache mounts that builds share. Who does not know
-	// a name has no part in what it names.
-	Share, Caches string
+	// Caches names the cache mounts that builds share. Who does not know the
+	// name has no part in them.
+	Caches string
 	// Memory (bytes) and CPUs (cores) limit each step, on engines that can.
 	Memory int64
 	CPUs   float64
@@ -49,7 +48,7 @@ func (p *Plan) Run(ctx context.Context, engine Engine, files net.Conn, out Outpu
 	}
 	var relay sync.WaitGroup
 	defer relay.Wait()
-	hangUp, err := connect(ctx, engine, files, s.ID(), out.Share, &relay)
+	hangUp, err := connect(ctx, engine, files, s.ID(), &relay)
 	if err != nil {
 		return err
 	}
@@ -121,9 +120,11 @@ const (
 )
 
 // connect joins the engine's end of a session with files.
-func connect(ctx context.Context, engine Engine, files net.Conn, id, share string, relay *sync.WaitGroup) (hangUp func(), err error) {
+func connect(ctx context.Context, engine Engine, files net.Conn, id string, relay *sync.WaitGroup) (hangUp func(), err error) {
 	far, err := engine(ctx, "/session", "h2c", map[string][]string{
-		sessionID: {id}, sessionShare: {share},
+		// The engine compares by time and size what it has under the same name,
+		// so no build gets the files of another.
+		sessionID: {id}, sessionShare: {id},
 		sessionMethod: {"/moby.filesync.v1.FileSync/DiffCopy", "/grpc.health.v1.Health/Check"},
 	})
 	if err != nil {
