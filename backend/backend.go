@@ -150,7 +150,7 @@ func (b *Backend) Check(ctx context.Context) map[string]error {
 
 // Close closes what New opened, in reverse. Run must have returned before.
 func (b *Backend) Close() error {
-	var errs []error
+	errs := []error{b.Secrets.Close()}
 	if b.Queue != nil {
 		errs = append(errs, b.Queue.Close())
 	}

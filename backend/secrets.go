@@ -9,6 +9,7 @@ import (
 	"ci/backend/secret"
 	"ci/backend/secret/seal"
 	"ci/backend/secret/sealed"
+	"ci/backend/secret/vault"
 	"ci/backend/store"
 	"ci/pkg/ci"
 )
@@ -20,6 +21,9 @@ type SecretsConfig struct {
 	Key string
 	// Make makes the file when it is missing and nothing is sealed yet.
 	Make bool
+	// Vault is where jobs' secrets lie instead of the database, if it has an
+	// Address. Registry accounts and SSH keys stay in the database.
+	Vault vault.Config
 }
 
 // Secrets is what is confidential, opened. A field is nil when there is no key for it.
@@ -28,17 +32,45 @@ type Secrets struct {
 	Store      secret.Store
 	Registries *sealed.Registries
 	SSHKeys    *sealed.SSHKeys
+
+	vault *vault.Vault
+}
+
+// Close lets go of Vault. Calling it again does nothing.
+func (s *Secrets) Close() error {
+	if s == nil || s.vault == nil {
+		return nil
+	}
+	return s.vault.Close()
 }
 
 // OpenSecrets opens what c names. Close it after everything that uses it.
 func OpenSecrets(ctx context.Context, c SecretsConfig, db *store.Store, log *slog.Logger) (*Secrets, error) {
 	s := &Secrets{}
-	if c.Key == "" {
+	if c.Key != "" {
+		if err := s.openSealed(ctx, c, db, log); err != nil {
+			return nil, err
+		}
+	}
+	if c.Vault.Address == "" {
 		return s, nil
 	}
+	c.Vault.Log = log
 	var err error
-	if s.Box, err = openBox(ctx, c, db); err != nil {
+	if s.vault, err = vault.Open(c.Vault); err != nil {
 		return nil, err
+	}
+	s.Store = s.vault
+	if err := s.vault.Check(ctx); err != nil {
+		log.Warn("Vault does not let us in yet; runs that need secrets wait", "err", err)
+	}
+	return s, nil
+}
+
+// openSealed opens what lies in the database.
+func (s *Secrets) openSealed(ctx context.Context, c SecretsConfig, db *store.Store, log *slog.Logger) (err error) {
+	if s.Box, err = openBox(ctx, c, db); err != nil {
+		return err
 	}
 	if err := sealed.Check(ctx, db, s.Box); err != nil {
 		// Not the end: without secrets everything else still works, and they can be set again.
@@ -46,7 +78,7 @@ func OpenSecrets(ctx context.Context, c SecretsConfig, db *store.Store, log *slo
 	}
 	s.Store, s.Registries = sealed.New(db, s.Box), sealed.NewRegistries(db, s.Box)
 	s.SSHKeys = sealed.NewSSHKeys(db, s.Box)
-	return s, nil
+	return nil
 }
 
 // openBox never makes a new key beside values that were sealed with another:

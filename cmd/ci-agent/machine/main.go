@@ -89,7 +89,7 @@ SIGTERM drains it: nothing new is taken, what runs is finished. A second signal
 aborts what is left.`,
 		Args: cobra.NoArgs, Version: Version, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := errors.Join(loader.Load(cmd.Flags()), s.check()); err != nil {
+			if err := errors.Join(loader.Load(cmd.Flags()), s.check(), s.secrets.Check()); err != nil {
 				return err
 			}
 			err := s.run(cmd.Context(), stderr)
@@ -131,6 +131,7 @@ func (s *settings) run(ctx context.Context, stderr io.Writer) (err error) {
 		return err
 	}
 	parts := engine.Config{Store: db, Queue: q, Bus: q.Bus(), Blobs: blobs, Log: log, URL: s.url, Lease: s.lease}
+	defer func() { err = errors.Join(err, secrets.Close()) }()
 	secrets.Give(&parts)
 	e, err := engine.New(parts)
 	if err != nil {

@@ -74,7 +74,7 @@ A second signal aborts them.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := errors.Join(loader.Load(cmd.Flags()), o.check()); err != nil {
+			if err := errors.Join(loader.Load(cmd.Flags()), o.check(), o.secrets.Check()); err != nil {
 				return err
 			}
 			err := run(cmd.Context(), &o, stderr)
@@ -85,6 +85,7 @@ A second signal aborts them.`,
 		},
 	}
 	o.flags(cmd.Flags())
+	cmd.AddCommand(newSecretKey(stderr))
 	loader.Describe(cmd.Flags())
 	return cmd
 }
