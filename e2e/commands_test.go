@@ -49,6 +49,8 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	busybox VAR                    makes an image with busybox; it is removed at the end
 //	sshd                           an SSH server; sets SSH_HOST, SSH_PORT, SSH_USER and SSH_FINGERPRINT, and opens its port to jobs
 //	authorize FILE                 the SSH server lets in whose public key is in the file
+//	server VAR postgres|redis|go   makes an image of a server, or of Go; it is removed at the end
+//	fill FOLDER                    puts the script's variables in the places of <NAME>, in all files of a folder
 //	bad-input                      see badinput_test.go
 func commands() map[string]command {
 	return map[string]command{
@@ -60,6 +62,7 @@ func commands() map[string]command {
 		"docker-clean": dockerCleanCommand, "exits": exitsCommand, "zipped": zippedCommand, "bad-input": badInputCommand,
 		"memory": memoryCommand, "sshd": sshdCommand, "authorize": authorizeCommand, "image": imageCommand,
 		"exec-clean": execCleanCommand, "busybox": busyboxCommand,
+		"server": serverCommand, "fill": fillCommand,
 	}
 }
 

@@ -7,8 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -86,6 +88,41 @@ func memoryCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if kib>>10 >= limit {
 		ts.Fatalf("the peak of resident memory is %d MiB", kib>>10)
 	}
+}
+
+// serverCommand makes an image of a server, or of Go, from this machine's programs.
+func serverCommand(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 2, 2)
+	contents, known := map[string]func() (rig.Contents, error){
+		"postgres": rig.PostgresImage, "redis": rig.RedisImage, "go": rig.GoImage,
+	}[args[1]]
+	if !known {
+		ts.Fatalf("%s is not known here", args[1])
+	}
+	c, err := contents()
+	ts.Check(err)
+	d, err := rig.OpenDocker()
+	ts.Check(err)
+	ref, err := d.Image(context.Background(), "ci-e2e-"+args[1], c)
+	ts.Check(err)
+	s := on(ts)
+	s.closers = append(s.closers, func() error { return d.RemoveImage(context.Background(), ref) })
+	ts.Setenv(args[0], ref)
+}
+
+// fillCommand puts the script's variables in the places of <NAME>, in all files of a folder.
+func fillCommand(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 1, 1)
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(name string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(name, expand(ts, text), 0o644)
+	}))
 }
 
 func imageCommand(ts *testscript.TestScript, neg bool, args []string) {

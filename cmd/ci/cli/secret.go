@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -31,10 +32,10 @@ func newSecretSet(a *app) *cobra.Command {
 		Use:   "set JOB NAME",
 		Short: "Set a secret's value",
 		Long: "Set the value of a job's secret. A job file names it under env, and the script finds it in a variable of that name.\n\n" +
-			"The value is all of standard input or of a file, to the last byte (`printf %s` gives no line end, `echo` gives one); " +
+			"The value is standard input without the line end that `echo` adds, or all of a file, to the last byte; " +
 			"a terminal asks for a line without showing it. It is never an argument, and nothing shows it again. " +
 			"Binary values don't fit into a variable: encode them, for example as base64.",
-		Example: "  printf %s \"$TOKEN\" | ci secret set deploy NPM_TOKEN\n  ci secret set deploy KUBECONFIG --from-file ~/.kube/ci",
+		Example: "  echo \"$TOKEN\" | ci secret set deploy NPM_TOKEN\n  ci secret set deploy KUBECONFIG --from-file ~/.kube/ci",
 		Args:    cobra.ExactArgs(2),
 		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0], args[1]) },
 	}
@@ -66,7 +67,8 @@ func (o *secretSetOptions) run(ctx context.Context, job, name string) error {
 }
 
 // readConfidential reads what must not be an argument: a file, a line that the
-// terminal does not show, or standard input to its end.
+// terminal does not show, or standard input but for one line end, which most
+// programs write and nobody means.
 func (a *app) readConfidential(prompt, file string, limit int64) (string, error) {
 	var data []byte
 	var err error
@@ -78,7 +80,10 @@ func (a *app) readConfidential(prompt, file string, limit int64) (string, error)
 		data, err = a.ReadSecret()
 		fmt.Fprintln(a.Err)
 	default:
-		data, err = io.ReadAll(io.LimitReader(a.In, limit+1))
+		data, err = io.ReadAll(io.LimitReader(a.In, limit+3))
+		if line, ended := bytes.CutSuffix(data, []byte("\n")); ended {
+			data = bytes.TrimSuffix(line, []byte("\r"))
+		}
 	}
 	switch {
 	case err != nil:

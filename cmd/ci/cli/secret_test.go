@@ -57,17 +57,17 @@ func TestSecrets(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.client.jobs["unit"] = ci.Job{Name: "unit"}
-	w.stdin = " hunter2 \n"
+	w.stdin = " hunter2 \n\r\n"
 	got := w.run("secret", "set", "unit", "PASSWORD")
 	require.Equal(t, 0, got.code, got.err)
-	require.Equal(t, " hunter2 \n", w.client.values["unit/PASSWORD"], "to the last byte")
+	require.Equal(t, " hunter2 \n", w.client.values["unit/PASSWORD"], "but for one line end")
 	require.NotContains(t, got.out+got.err, "hunter2")
 	require.Contains(t, got.err, "version 1")
 
 	path := filepath.Join(t.TempDir(), "value")
-	require.NoError(t, os.WriteFile(path, []byte("from a file"), 0o600))
+	require.NoError(t, os.WriteFile(path, []byte("from a file\n"), 0o600))
 	require.Equal(t, 0, w.run("secret", "set", "unit", "FILE", "--from-file", path).code)
-	require.Equal(t, "from a file", w.client.values["unit/FILE"])
+	require.Equal(t, "from a file\n", w.client.values["unit/FILE"])
 
 	w.stdin = "abc\n"
 	require.Contains(t, w.run("secret", "set", "unit", "SHORT").err, "not masked")
