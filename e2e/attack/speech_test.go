@@ -1,6 +1,7 @@
 package attack
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -42,6 +43,30 @@ func speechAttacks() []attack {
 					a, err := w.client.Do(t.Context(), http.MethodPut, "/jobs/names", []byte(text(t, spec{"freestyle": spec{"script": "true"}, "parameters": []spec{{"name": name}}})))
 					require.NoError(t, err)
 					require.Equal(t, http.StatusBadRequest, a.Status, "%q", name)
+				}
+			},
+		},
+		{
+			name: "other-secrets", what: "secrets of another job: named in a job file that does not have them, in the environment, in the console of the run that has", stops: "secrets belong to their job; a name without a value ends the run before any container; consoles are masked",
+			test: func(t *testing.T, w *world) {
+				value := "secret-" + w.canary
+				owner := w.put(t, "freestyle", spec{"script": "echo $TREASURE; printf '%s' $TREASURE | base64; env", "env": []string{"TREASURE"}, "environment": spec{"image": w.image}, "resources": spec{"cpus": 0.5, "memory": "256MiB"}}, nil)
+				require.NoError(t, w.client.Call(t.Context(), http.MethodPut, "/jobs/"+owner+"/secrets/TREASURE", spec{"value": value}, nil))
+				run, err := w.client.Trigger(t.Context(), owner)
+				require.NoError(t, err)
+				own := w.await(t, run)
+				require.Equal(t, "succeeded", own.Outcome, own.Reason)
+				thief := w.play(t, spec{"script": "echo BREACH; env", "env": []string{"TREASURE"}})
+				require.Equal(t, "error", thief.Outcome)
+				require.Contains(t, thief.Reason, "TREASURE")
+				after := w.play(t, spec{"script": prelude + "env; echo 'held: looked'"})
+				held(t, after.console)
+				w.neverInspected(t, value)
+				a, err := w.client.Do(t.Context(), http.MethodGet, "/jobs/"+owner+"/secrets", nil)
+				require.NoError(t, err)
+				for _, text := range []string{own.console, thief.console, after.console, string(a.Body)} {
+					require.NotContains(t, text, value)
+					require.NotContains(t, text, base64.StdEncoding.EncodeToString([]byte(value)))
 				}
 			},
 		},
