@@ -25,7 +25,7 @@ func TestDiskIsLimited(t *testing.T) {
 	d := small(t)
 	r := newRepository(t)
 	fill := func(where string) string {
-		return "echo begins; dd if=/dev/zero of=" + where + " bs=1M count=80; sleep 100; echo never"
+		return "echo begins; dd if=/dev/zero of=" + where + " bs=1M count=80; sleep 300; echo never"
 	}
 	for name, o := range map[string]runner.Order{
 		"root":            order(fill("/fill"), inImage(busyBase)),
@@ -34,8 +34,8 @@ func TestDiskIsLimited(t *testing.T) {
 		"image's volume":  order(fill("/data/fill"), inImage(busyBase)),
 		"shared files":    order(fill("/etc/hosts"), inImage(busyBase)),
 		"as another user": order(fill("fill"), inImage(busyBase), asUser("dev")),
-		"many files":      order("echo begins; cd /data; seq 9000 | xargs touch; sleep 100; echo never", inImage(busyBase)),
-		"deep folders":    order("echo begins; i=0; while [ $i -lt 300 ]; do mkdir d; cd d; i=$((i+1)); done; dd if=/dev/zero of=x bs=1M count=25; sleep 100; echo never", inImage(busyBase)),
+		"many files":      order("echo begins; cd /data; seq 9000 | xargs touch; sleep 300; echo never", inImage(busyBase)),
+		"deep folders":    order("echo begins; i=0; while [ $i -lt 300 ]; do mkdir d; cd d; i=$((i+1)); done; dd if=/dev/zero of=x bs=1M count=25; sleep 300; echo never", inImage(busyBase)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

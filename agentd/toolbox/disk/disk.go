@@ -41,6 +41,7 @@ func Serve(stream io.ReadWriter, since time.Time, gone <-chan struct{}) error {
 	for measured := time.Now(); ; {
 		pause := lookEvery
 		taken, free := look(places)
+		before = min(before, taken) // what others remove must not hide what grows after it
 		if taken-before >= order.Step || free < order.Floor || time.Since(measured) > measureEvery {
 			begin := worked()
 			used := Measure(places, since)
