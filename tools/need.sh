@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
 # Makes sure that programs of Debian packages are there.
 #
+<<<<<<< HEAD
 #   usage: tools/need.sh PACKAGE…    (git curl openssh-client openssh-server postgresql redis-server busybox-static docker)
+=======
+#   usage: tools/need.sh PACKAGE…    (git curl openssh-client openssh-server postgresql rabbitmq-server busybox-static docker)
+>>>>>>> 83b5bbe (RabbitMQ beside NATS: quorum queues, confirms, an account of what is live; cid and ci-agent choose the broker by its address)
 #
 # It is quiet and quick when they are. What is missing is installed by apt-get
 # when this is Debian and we are root; else a sentence says what to install.
@@ -16,6 +20,7 @@ have() {
     openssh-server) PATH=$path command -v sshd ;;
     busybox-static) [ -x /bin/busybox ] ;;
     postgresql) ls /usr/lib/postgresql/*/bin/postgres || command -v postgres ;;
+    rabbitmq-server) ls /usr/lib/rabbitmq/bin/rabbitmq-server ;;
     *) PATH=$path command -v "$1" ;;
   esac >/dev/null 2>&1
 }
