@@ -168,6 +168,9 @@ func (b *box) letEnd(ctx context.Context, name string) {
 	ended, failed := b.d.api.ContainerWait(ctx, name, container.WaitConditionNotRunning)
 	select {
 	case <-ended:
-	case <-failed: // it is gone, never ran, or takes too long: removing sees to it
+	case err := <-failed:
+		if err != nil && ctx.Err() == nil && !notFound(err) {
+			b.log.Debug("a container's end can't be waited for; it is removed as it is", "err", err)
+		}
 	}
 }

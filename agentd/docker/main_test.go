@@ -276,7 +276,7 @@ func playOn(t *testing.T, d *Driver, o runner.Order) (runner.Exit, string, *box)
 // eventually polls until ok says so.
 func eventually(t *testing.T, ok func() bool, what string) {
 	t.Helper()
-	require.Eventually(t, ok, 30*time.Second, 20*time.Millisecond, what)
+	require.Eventually(t, ok, 3*time.Minute, 20*time.Millisecond, what)
 }
 
 // quiet is told everything and keeps nothing.

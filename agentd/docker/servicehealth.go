@@ -18,8 +18,13 @@ import (
 	"ci/pkg/ci"
 )
 
-// portTime is how long a service may take until its ports take connections.
-const portTime = 5 * time.Minute
+// portTime is how long a service may take until a port of its own takes
+// connections; restTime is what the others that its file names have then: real
+// files name ports that are served only now and then, such as a debugger's.
+const (
+	portTime = 5 * time.Minute
+	restTime = 10 * time.Second
+)
 
 // The time between two health checks of a service that comes up doubles from
 // the first of these up to the last, unless its own interval is shorter.
@@ -191,9 +196,16 @@ func tcp(all []string) []string {
 // awaitPorts has init, in the run's network, knock at the ports.
 func (c *sidecar) awaitPorts(ctx context.Context, ports []string, any bool) error {
 	began := time.Now()
-	err := c.knock(ctx, ports, any)
+	err := c.knock(ctx, ports, true, portTime)
 	if errors.Is(err, errClosed) {
 		return c.failed(ctx, fmt.Sprintf("does not take connections on port %s after %s", strings.Join(ports, ", "), time.Since(began).Round(time.Second)))
+	}
+	if err != nil || any || len(ports) == 1 {
+		return err
+	}
+	if err = c.knock(ctx, ports, false, restTime); errors.Is(err, errClosed) {
+		c.all.box.order.Tell.Say(fmt.Sprintf("service %s does not take connections on all of its ports (%s); the run goes on with those that do", c.spec.Name, strings.Join(ports, ", ")))
+		return nil
 	}
 	return err
 }
@@ -205,7 +217,8 @@ var (
 	errGone = errors.New("the service has ended")
 )
 
-func (c *sidecar) knock(ctx context.Context, ports []string, any bool) error {
+// knock waits for a time until any, or all, of the ports take connections.
+func (c *sidecar) knock(ctx context.Context, ports []string, any bool, limit time.Duration) error {
 	b := c.all.box
 	if err := awaitSignal(ctx, c.all.greeted); err != nil {
 		return err
@@ -223,7 +236,7 @@ func (c *sidecar) knock(ctx context.Context, ports []string, any bool) error {
 		return b.lost("the container was lost before its script began", err)
 	}
 	defer stream.Close()
-	timed, cancel := context.WithTimeoutCause(ctx, portTime, errClosed)
+	timed, cancel := context.WithTimeoutCause(ctx, limit, errClosed)
 	defer cancel()
 	defer context.AfterFunc(timed, func() { _ = stream.SetReadDeadline(time.Now()) })()
 	var open pipe.Probed

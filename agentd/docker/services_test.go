@@ -33,6 +33,17 @@ func TestServicesAreReached(t *testing.T) {
 	require.ElementsMatch(t, []string{"environment", "web", "through"}, []string{l.images[0].For, l.images[1].For, l.images[2].For})
 }
 
+// A file may name ports that nobody serves; the run waits for them a moment only, and says so.
+func TestServiceThatServesOnePortOfTwo(t *testing.T) {
+	t.Parallel()
+	l := &listener{}
+	exit, output, _ := play(t, order("wget -q -O- http://web:8080/seed/motd", with(web("web", port("8080", "5005"))), toldTo(l)))
+	require.Zero(t, exit.Code, output)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	require.Equal(t, []string{"service web does not take connections on all of its ports (8080, 5005); the run goes on with those that do"}, l.said)
+}
+
 // What a service is made of: its own words where the file has some, the image's else.
 func TestServiceIsMadeAsTheFileSays(t *testing.T) {
 	t.Parallel()

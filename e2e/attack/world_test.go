@@ -107,10 +107,12 @@ func (w *world) settle(t *testing.T) {
 while :; do echo $TREASURE | nc -l -p 8080 >/dev/null; done`
 	run := w.trigger(t, spec{"script": script, "environment": spec{"image": w.image}}, map[string]string{"TREASURE": "treasure-" + w.canary})
 	require.NoError(t, rig.Poll(t.Context(), patience, func() error {
-		_, rest, ok := strings.Cut(w.console(t, run), "address ")
-		if w.victim.address, _, ok = strings.Cut(rest, "\n"); !ok {
+		_, rest, _ := strings.Cut(w.console(t, run), "address ")
+		address, _, whole := strings.Cut(rest, "\n")
+		if !whole {
 			return fmt.Errorf("the victim has not begun")
 		}
+		w.victim.address = address
 		return nil
 	}))
 	w.victim.run = run

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 
@@ -62,7 +63,7 @@ func (w *watch) wait() string {
 
 func (w *watch) note(s *client.SolveStatus) {
 	for _, l := range s.Logs {
-		kept := append(w.words[l.Vertex], l.Data...)
+		kept := slices.Concat(w.words[l.Vertex], l.Data)
 		w.words[l.Vertex] = kept[max(0, len(kept)-maxWords):]
 	}
 	for _, v := range s.Vertexes {

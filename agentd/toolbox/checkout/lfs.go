@@ -76,7 +76,8 @@ func (g *git) lfs(address string) error {
 	for len(wanted) > 0 {
 		n := min(len(wanted), lfsBatch)
 		if err := c.fetch(wanted[:n]); err != nil {
-			return fmt.Errorf("Git LFS of %s: %w", g.shown, err) //nolint:staticcheck // a name
+			//lint:ignore ST1005 a name
+			return fmt.Errorf("Git LFS of %s: %w", g.shown, err)
 		}
 		wanted = wanted[n:]
 	}

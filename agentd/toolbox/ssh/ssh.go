@@ -120,9 +120,11 @@ func explain(o *options, err error) error {
 	var key *knownhosts.KeyError
 	switch {
 	case errors.As(err, &key):
-		return fmt.Errorf("%s has no key that is known for it (known hosts: %s)\nHost key verification failed.", o.host, strings.Join(o.knownHosts, ", ")) //nolint:staticcheck // OpenSSH's own line
+		//lint:ignore ST1005 OpenSSH's own line
+		return fmt.Errorf("%s has no key that is known for it (known hosts: %s)\nHost key verification failed.", o.host, strings.Join(o.knownHosts, ", "))
 	case strings.Contains(err.Error(), "unable to authenticate"):
-		return fmt.Errorf("%s@%s: Permission denied (publickey).", o.user, o.host) //nolint:staticcheck // OpenSSH's own line
+		//lint:ignore ST1005 OpenSSH's own line
+		return fmt.Errorf("%s@%s: Permission denied (publickey).", o.user, o.host)
 	}
 	return fmt.Errorf("%s: %w", o.host, err)
 }

@@ -97,8 +97,8 @@ func registries(t *testing.T, k *kit) {
 		require.False(t, r.UpdatedAt.IsZero())
 		return r
 	}
-	hub := put("docker.io", "one", 1)
-	hub = put("docker.io", "two", 2)
+	put("docker.io", "one", 1)
+	hub := put("docker.io", "two", 2)
 	own := put("a.example.com:5000", "three", 3)
 	list, err := k.ListRegistries(k.ctx)
 	require.NoError(t, err)

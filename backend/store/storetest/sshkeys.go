@@ -38,7 +38,7 @@ func sshKeys(t *testing.T, k *kit) {
 	requireCode(t, ci.CodeStale, err, "version 1")
 	_, _, err = put("none", "x", nil, 1)
 	requireCode(t, ci.CodeStale, err, `"none"`)
-	_, _, err = put("a", "x", nil, -1)
+	_, _, err = put("a", "x", []byte{2}, -1)
 	requireCode(t, ci.CodeStale, err, `"a"`)
 	third, _, err := put("a", "x", nil, 2)
 	require.NoError(t, err)
