@@ -1,11 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that programs of Debian packages are there.
 #
-<<<<<<< HEAD
-#   usage: tools/need.sh PACKAGE…    (git curl openssh-client openssh-server postgresql redis-server busybox-static docker)
-=======
-#   usage: tools/need.sh PACKAGE…    (git curl openssh-client openssh-server postgresql rabbitmq-server busybox-static docker)
->>>>>>> 83b5bbe (RabbitMQ beside NATS: quorum queues, confirms, an account of what is live; cid and ci-agent choose the broker by its address)
+#   usage: tools/need.sh PACKAGE…    (git curl openssh-client openssh-server postgresql redis-server rabbitmq-server busybox-static docker)
 #
 # It is quiet and quick when they are. What is missing is installed by apt-get
 # when this is Debian and we are root; else a sentence says what to install.

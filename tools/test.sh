@@ -45,11 +45,7 @@ tests() {
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-<<<<<<< HEAD
-step "programs that tests need" tools/need.sh git curl openssh-client openssh-server postgresql redis-server busybox-static
-=======
-step "programs that tests need" tools/need.sh git curl openssh-client openssh-server postgresql rabbitmq-server busybox-static
->>>>>>> 83b5bbe (RabbitMQ beside NATS: quorum queues, confirms, an account of what is live; cid and ci-agent choose the broker by its address)
+step "programs that tests need" tools/need.sh git curl openssh-client openssh-server postgresql redis-server rabbitmq-server busybox-static
 docker version >/dev/null 2>&1 || notes+=("Docker does not answer: the tests of real containers fail")
 step "modules" tools/modules.sh
 step "the house rules" go test -count=1 .

@@ -49,6 +49,7 @@ type world struct {
 	jobs    int
 	binary  []byte // the burglar
 	busybox []byte
+	images  []string
 }
 
 // victim is another job's run.
@@ -70,6 +71,11 @@ func newWorld(t *testing.T) *world {
 	w.git, err = rig.NewGit(filepath.Join(w.dir, "host"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.git.Off()) })
+	t.Cleanup(func() { // after cid's end, when nothing uses them
+		for _, ref := range w.images {
+			require.NoError(t, w.docker.RemoveImage(context.Background(), ref))
+		}
+	})
 	w.decoy = newDecoy(t)
 	w.image = w.makeImages(t)
 	w.start(t)
@@ -333,7 +339,9 @@ func (w *world) makeImage(t *testing.T, more map[string]string, changes []string
 	tag := rig.Random()
 	require.NoError(t, w.docker.Import(t.Context(), "ci-attack", tag, &archive, append([]string{"ENV PATH=/bin"}, changes...)...))
 	ref := "ci-attack:" + tag
-	t.Cleanup(func() { _ = w.docker.RemoveImage(context.Background(), ref) })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.images = append(w.images, ref)
 	return ref
 }
 

@@ -101,11 +101,15 @@ func (c *Cid) End(ctx context.Context) error {
 	return errors.Join(append(errs, Clean(ctx, c.Agent))...)
 }
 
-// Clean complains about what an agent has left in Docker, and removes it.
+// Clean complains about what an agent has left in Docker, and removes it. The
+// images that it built are no leftovers: it would use them again.
 func Clean(ctx context.Context, agent string) error {
 	d, err := OpenDocker()
 	if err != nil {
 		return nil // there is no Docker, so nothing is in it
+	}
+	if err := d.removeBuilt(ctx, agent); err != nil {
+		return err
 	}
 	left, err := d.Objects(ctx, "ci.agent="+agent)
 	if err != nil || len(left) == 0 {

@@ -2,6 +2,7 @@ package rig
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -117,6 +118,24 @@ func (d *Docker) Import(ctx context.Context, name, tag string, archive io.Reader
 	b, err := d.call(ctx, http.MethodPost, "/images/create?"+query.Encode(), archive)
 	if err == nil && strings.Contains(string(b), `"error"`) {
 		err = fmt.Errorf("docker: import: %s", b)
+	}
+	return err
+}
+
+// removeBuilt removes the images that an agent built from Dockerfiles; their
+// tags begin with a sum of its name.
+func (d *Docker) removeBuilt(ctx context.Context, agent string) error {
+	sum := sha256.Sum256([]byte(agent))
+	filter := fmt.Sprintf(`{"reference":["ci-build:%x-*"]}`, sum[:4])
+	b, err := d.call(ctx, http.MethodGet, "/images/json?filters="+url.QueryEscape(filter), nil)
+	var images []struct{ RepoTags []string }
+	if err == nil {
+		err = json.Unmarshal(b, &images)
+	}
+	for _, im := range images {
+		for _, tag := range im.RepoTags {
+			err = errors.Join(err, d.RemoveImage(ctx, tag))
+		}
 	}
 	return err
 }
