@@ -46,7 +46,7 @@ func weaknesses(info *system.Info, version *types.Version) []string {
 	}
 	say(!has("seccomp"), "seccomp is off, so that jobs may make any system call; use a kernel and an engine that have it")
 	say(!has("apparmor") && !has("selinux"), "neither AppArmor nor SELinux confines containers; capabilities and seccomp alone do")
-	say(!has("userns") && !has("rootless"), "no user namespaces: root in a container is root on the machine should it get out; userns-remap in the engine's configuration changes that")
+	say(!has("userns") && !has("rootless"), "no user namespaces: root in a container is root on the machine should it get out; keep the kernel and runc patched")
 	say(info.CgroupVersion == "1", "cgroup v1: no pressure stall information, and a container's /sys/fs/cgroup is a writable folder in its own memory")
 	say(!info.MemoryLimit, "no limit of memory")
 	say(!info.SwapLimit, "no limit of swap: a job may use as much of it as of memory besides")
