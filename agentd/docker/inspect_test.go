@@ -13,11 +13,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/docker/docker/api/types/network"
 	"github.com/stretchr/testify/require"
@@ -121,7 +123,10 @@ func flatten(v any, path string, into map[string]string) {
 		}
 	default:
 		text := fmt.Sprint(v)
-		if before, ok := into[path]; ok && !slices.Contains(strings.Split(before, "\n"), text) {
+		if before, ok := into[path]; ok {
+			if slices.Contains(strings.Split(before, "\n"), text) {
+				return
+			}
 			text = before + "\n" + text
 		}
 		into[path] = text
@@ -163,6 +168,34 @@ func (r *rule) allows(role, path, value string) bool {
 	return false
 }
 
+// whole is a service that sets all that a job file can. Forgetting what a new
+// key adds must fail TestInspectAllowList.
+func whole(name string) ci.Service {
+	return web(name, func(s *ci.Service) {
+		s.Entrypoint = []string{"/bin/busybox"}
+		s.Env = map[string]string{"GREETING": "hello"}
+		s.User, s.Workdir, s.Hostname, s.Aliases = "1234:1235", "/seed", "machine", []string{"other"}
+		s.Healthcheck = &ci.Healthcheck{Test: []string{"CMD", "true"}, Interval: ci.Duration(time.Second), Timeout: ci.Duration(time.Minute), Retries: 3}
+		s.Mounts = []ci.Mount{{Volume: "data", Target: "/data"}, {Volume: "data", Target: "/readable", ReadOnly: true}, {Target: "/own"}}
+		s.Tmpfs = []ci.Tmpfs{{Target: "/memory", Size: 1 << 20}, {Target: "/more"}}
+		s.ShmSize, s.Ulimits = 1<<20, []ci.Ulimit{{Name: "nofile", Soft: 512, Hard: 1024}, {Name: "core", Soft: -1, Hard: -1}}
+		s.StopSignal, s.StopGrace, s.Ports = "SIGINT", ci.Duration(time.Second), []string{"8080/tcp"}
+		s.Init, s.ReadOnly, s.CapDrop = true, true, []string{"CHOWN", "CAP_KILL"}
+		s.Resources = ci.Resources{CPUs: 0.5, Memory: 64 << 20, Pids: 64}
+	})
+}
+
+// TestInspectKnowsServices has whole set every field, so that whoever adds one meets the list.
+func TestInspectKnowsServices(t *testing.T) {
+	t.Parallel()
+	s := reflect.ValueOf(whole("one"))
+	for i := range s.NumField() {
+		if name := s.Type().Field(i).Name; name != "Image" && name != "Build" && name != "DependsOn" { // what it is made from, and when
+			require.False(t, s.Field(i).IsZero(), "whole() does not set %s, so nobody looks at what it adds to a container", name)
+		}
+	}
+}
+
 // TestInspectAllowList compares everything that runs make, as `docker inspect`
 // shows it, with testdata/inspect.txt: what is not empty has to be listed there
 // with its reason, and what is listed has to be there unless it is the engine's own doing.
@@ -170,7 +203,7 @@ func TestInspectAllowList(t *testing.T) {
 	t.Parallel()
 	w, host := newWitness(t)
 	cfg := config("inspect")
-	cfg.Host = host
+	cfg.Host, cfg.Dir, cfg.mirrorFrom, cfg.mirrorBudget = host, t.TempDir(), 1, 1<<30
 	d, err := New(cfg)
 	require.NoError(t, err)
 	require.NoError(t, d.Open(t.Context()))
@@ -184,7 +217,10 @@ func TestInspectAllowList(t *testing.T) {
 	}
 	r := newRepository(t)
 	play(order("true", inImage(busyBase), from(r.url, r.shas[0], 1)))
-	play(order("true", from(r.url, r.shas[0], 1), with(web("one", func(s *ci.Service) { s.Mounts = []ci.Mount{{Volume: "data", Target: "/data"}} }), web("two"))))
+	play(order("true", inImage(busyBase), from(r.url, r.shas[1], 1))) // large, as far as this agent is concerned: it gets a mirror
+	play(order("true", from(r.url, r.shas[0], 1), with(whole("one"), web("two"))))
+	t.Cleanup(func() { removeBuilt(t, d) })
+	play(building(project(t, map[string]string{"Dockerfile": "FROM " + busyBase + "\nRUN true\n"}), "true"))
 	play(order("true", inImage(busyBase), func(o *runner.Order) {
 		o.Checkout = &runner.Checkout{Tree: func(_ context.Context, to io.Writer) error { return tar.NewWriter(to).Close() }}
 	}))
@@ -193,7 +229,7 @@ func TestInspectAllowList(t *testing.T) {
 	list := rules(t)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, want := range []string{"container:job", "container:checkout", "container:tree", "container:sandbox", "container:wall", "container:fill", "container:service", "volume:toolbox", "volume:workspace", "volume:volume", "network:network"} {
+	for _, want := range []string{"container:job", "container:checkout", "container:tree", "container:sandbox", "container:wall", "container:fill", "container:service", "container:context", "volume:toolbox", "volume:workspace", "volume:volume", "volume:mirror", "network:network"} {
 		require.Contains(t, slices.Collect(maps.Keys(w.seen)), want, "not seen")
 	}
 	for _, role := range slices.Sorted(maps.Keys(w.seen)) {
