@@ -72,6 +72,7 @@ func (a *Agent) describe() ci.Agent {
 	for _, s := range a.live() {
 		runs = append(runs, s.claim.Run)
 	}
+	warnings := a.cfg.Driver.Warnings()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	held := a.held()
@@ -89,5 +90,6 @@ func (a *Agent) describe() ci.Agent {
 		Refusals:   refusals,
 		Problem:    a.problem,
 		Leftovers:  a.leftovers,
+		Warnings:   warnings,
 	}
 }

@@ -85,6 +85,8 @@ type Driver struct {
 	opening sync.Mutex // held by Open and Close
 	mu      sync.Mutex
 	shared  *shared // nil until Open
+	// warnings are what Open found that the engine can't enforce.
+	warnings []string
 }
 
 // shared is what all runs of the agent use.

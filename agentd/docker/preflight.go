@@ -23,9 +23,23 @@ func (d *Driver) preflight(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	for _, w := range weaknesses(&info, &version) {
+	found := weaknesses(&info, &version)
+	for _, w := range found {
 		d.log.Warn("the engine can't enforce all: "+w, "agent", d.cfg.Agent)
 	}
+	if d.cfg.OpenHost {
+		found = append(found, "the wall around jobs is switched off: they reach the engine's machine and its link-local network")
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.warnings = found
+}
+
+// Warnings implements runner.Driver.
+func (d *Driver) Warnings() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.warnings
 }
 
 // weaknesses are sentences about what an engine lacks.

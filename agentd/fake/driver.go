@@ -83,6 +83,9 @@ func (d *Driver) Lives() (opened, closed int) {
 	return d.opened, d.closed
 }
 
+// Warnings implements runner.Driver.
+func (d *Driver) Warnings() []string { return nil }
+
 // Ready implements runner.Driver.
 func (d *Driver) Ready(context.Context) error {
 	d.mu.Lock()

@@ -36,6 +36,8 @@ type Driver interface {
 	// Open makes what all runs share and sweeps what an earlier life of this
 	// agent left behind. It is safe to repeat.
 	Open(ctx context.Context) error
+	// Warnings are sentences about what the engine can't enforce. Open finds them.
+	Warnings() []string
 	// Prepare makes all a run needs, up to a started container whose init
 	// waits for its work. Progress goes to console, a line each. On error
 	// nothing stays behind.

@@ -6,7 +6,7 @@ import (
 	"ci/pkg/ci"
 )
 
-const agentFields = "id, version, cpus, memory, free_cpus, free_memory, cpu_load, runs, draining, refusals, problem, leftovers, seen_at"
+const agentFields = "id, version, cpus, memory, free_cpus, free_memory, cpu_load, runs, draining, refusals, problem, leftovers, warnings, seen_at"
 
 func agentPlaces(a *ci.Agent) []any {
 	return []any{
@@ -15,17 +15,18 @@ func agentPlaces(a *ci.Agent) []any {
 		&a.Draining,
 		document{&a.Refusals},
 		&a.Problem, &a.Leftovers,
+		document{&a.Warnings},
 		stamp{&a.SeenAt},
 	}
 }
 
 // PutAgent records how an agent describes itself.
 func (tx *Tx) PutAgent(ctx context.Context, a *ci.Agent) error {
-	_, err := tx.s.exec(ctx, insertText("agents", agentFields, 13)+" ON CONFLICT (id) DO UPDATE SET "+
+	_, err := tx.s.exec(ctx, insertText("agents", agentFields, 14)+" ON CONFLICT (id) DO UPDATE SET "+
 		"version = excluded.version, cpus = excluded.cpus, memory = excluded.memory, "+
 		"free_cpus = excluded.free_cpus, free_memory = excluded.free_memory, cpu_load = excluded.cpu_load, "+
 		"runs = excluded.runs, draining = excluded.draining, refusals = excluded.refusals, "+
-		"problem = excluded.problem, leftovers = excluded.leftovers, seen_at = excluded.seen_at",
+		"problem = excluded.problem, leftovers = excluded.leftovers, warnings = excluded.warnings, seen_at = excluded.seen_at",
 		values(agentPlaces(a))...)
 	return err
 }

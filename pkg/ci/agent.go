@@ -23,6 +23,9 @@ type Agent struct {
 	Problem string
 	// Leftovers counts the Docker objects of ended runs that it has not yet been able to remove.
 	Leftovers int
+	// Warnings are sentences about what its engine can't enforce: which of the
+	// walls around jobs it does not have. It takes runs all the same.
+	Warnings []string
 	// SeenAt is when it last said so. The backend's clock.
 	SeenAt time.Time
 }

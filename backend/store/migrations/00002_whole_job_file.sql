@@ -1,6 +1,8 @@
 -- Secrets, key pairs, registries; what a run ran in, and who triggered it. The
 -- words in braces are those of 00001_first.sql.
 
+ALTER TABLE agents ADD COLUMN warnings TEXT; -- []string as JSON
+
 ALTER TABLE jobs ADD COLUMN triggers TEXT; -- []string as JSON: the jobs that its runs may trigger
 
 ALTER TABLE runs ADD COLUMN parent_job {name} NOT NULL DEFAULT '';

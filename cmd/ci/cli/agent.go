@@ -13,7 +13,7 @@ import (
 )
 
 func newAgent(a *app) *cobra.Command {
-	cmd := parent("agent", "See agents, and take them out of service", newAgentList(a), newAgentDrain(a), newAgentUndrain(a))
+	cmd := parent("agent", "See agents, and take them out of service", newAgentList(a), newAgentShow(a), newAgentDrain(a), newAgentUndrain(a))
 	cmd.Aliases = []string{"agents"}
 	return cmd
 }
@@ -69,6 +69,9 @@ func agentNote(g ci.Agent) string {
 	}
 	if g.Leftovers > 0 {
 		notes = append(notes, fmt.Sprintf("%d leftovers of ended runs", g.Leftovers))
+	}
+	if n := len(g.Warnings); n > 0 {
+		notes = append(notes, fmt.Sprintf("its engine does not enforce all (%d warnings: ci agent show %s)", n, clean(g.ID)))
 	}
 	return strings.Join(notes, "; ")
 }

@@ -65,7 +65,7 @@ func TestHostileNames(t *testing.T) {
 	w.client.jobs[hostile] = ci.Job{Name: hostile, Git: &ci.Git{URL: hostile, ConfigPath: hostile}, Parameters: []ci.Parameter{{Name: hostile, Description: hostile}}}
 	w.client.jobs["unit"] = w.client.jobs[hostile]
 	w.client.results = []ci.Result{{Name: hostile, ContentType: hostile, Filename: hostile}}
-	w.client.agents = []ci.Agent{{ID: hostile, Problem: hostile, Refusals: map[string]string{hostile: hostile}}}
+	w.client.agents = []ci.Agent{{ID: hostile, Problem: hostile, Refusals: map[string]string{hostile: hostile}, Warnings: []string{hostile}}}
 	w.client.queues = []ci.QueueDepth{{Lane: ci.Lane{Class: hostile}}}
 	w.client.tokens = []ci.Token{{Name: hostile, ID: hostile, Role: ci.Role(hostile), Jobs: []string{hostile}}}
 	w.client.events = []ci.Event{{Seq: 1, Job: hostile, Type: ci.EventType(hostile), Outcome: ci.Outcome(hostile)}}

@@ -19,13 +19,22 @@ func TestAgents(t *testing.T) {
 		{ID: "b", Draining: true, SeenAt: noon, Refusals: map[string]string{"large": "too few cores"}, Leftovers: 2},
 		{ID: "c", SeenAt: noon.Add(-time.Hour)},
 		{ID: "d", Problem: "Docker does not answer", SeenAt: noon},
+		{ID: "e", SeenAt: noon, Warnings: []string{"no quota of disk", "runc is old"}},
 	}
+	w.documents["/agents"] = `{"agents":[{"id":"d"},{"id":"e","warnings":["no quota of disk"]}]}`
 	out := w.run("agent", "ls").out
 	require.Contains(t, out, "a\tready\t3,5\t4\t1.5\t8589934592\t1073741824\t2026-03-01T11:59:58Z\tv1\t\n")
 	require.Contains(t, out, "b\tdraining\t")
 	require.Contains(t, out, "large: too few cores; 2 leftovers of ended runs")
 	require.Contains(t, out, "c\taway\t")
 	require.Contains(t, out, "d\tunable\t")
+	require.Contains(t, out, "its engine does not enforce all (2 warnings: ci agent show e)")
+	shown := w.run("agent", "show", "b").out
+	require.Contains(t, shown, "refuses   large: too few cores\n")
+	require.Contains(t, w.run("agent", "show", "e").out, "warning   no quota of disk\nwarning   runc is old\n")
+	got := w.run("agent", "show", "e", "--json")
+	require.JSONEq(t, `{"id":"e","warnings":["no quota of disk"]}`, got.out, got.err)
+	require.Equal(t, exitNotFound, w.run("agent", "show", "nobody").code)
 	require.Equal(t, 0, w.run("agent", "drain", "a", "--reason", "disk", "--within", "1h").code)
 	require.Equal(t, &ci.Drain{Reason: "disk", Deadline: noon.Add(time.Hour)}, w.client.drained["a"])
 	require.Equal(t, 0, w.run("agent", "undrain", "a").code)

@@ -20,6 +20,7 @@ func ToAgent(a *ci.Agent) *civ1.Agent {
 		Refusals:   texts(a.Refusals),
 		Problem:    text(a.Problem),
 		Leftovers:  uint32(a.Leftovers),
+		Warnings:   each(a.Warnings, func(w *string) string { return text(*w) }),
 		SeenAt:     ToTime(a.SeenAt),
 	}
 }
@@ -39,6 +40,7 @@ func FromAgent(m *civ1.Agent) ci.Agent {
 		Refusals:   m.GetRefusals(),
 		Problem:    m.GetProblem(),
 		Leftovers:  int(m.GetLeftovers()),
+		Warnings:   m.GetWarnings(),
 		SeenAt:     FromTime(m.GetSeenAt()),
 	}
 }

@@ -50,7 +50,9 @@ type Agent struct {
 	// How many containers and volumes of ended runs it could not remove yet.
 	Leftovers uint32 `protobuf:"varint,12,opt,name=leftovers,proto3" json:"leftovers,omitempty"`
 	// When it last said so.
-	SeenAt        *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=seen_at,json=seenAt,proto3" json:"seen_at,omitempty"`
+	SeenAt *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=seen_at,json=seenAt,proto3" json:"seen_at,omitempty"`
+	// What its engine can't enforce: which of the walls around jobs it does not have.
+	Warnings      []string `protobuf:"bytes,14,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -172,6 +174,13 @@ func (x *Agent) GetLeftovers() uint32 {
 func (x *Agent) GetSeenAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.SeenAt
+	}
+	return nil
+}
+
+func (x *Agent) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
 	}
 	return nil
 }
@@ -317,7 +326,7 @@ var File_ci_v1_agent_proto protoreflect.FileDescriptor
 
 const file_ci_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x11ci/v1/agent.proto\x12\x05ci.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc8\x03\n" +
+	"\x11ci/v1/agent.proto\x12\x05ci.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x03\n" +
 	"\x05Agent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x12\n" +
@@ -333,7 +342,8 @@ const file_ci_v1_agent_proto_rawDesc = "" +
 	" \x03(\v2\x1a.ci.v1.Agent.RefusalsEntryR\brefusals\x12\x18\n" +
 	"\aproblem\x18\v \x01(\tR\aproblem\x12\x1c\n" +
 	"\tleftovers\x18\f \x01(\rR\tleftovers\x123\n" +
-	"\aseen_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x06seenAt\x1a;\n" +
+	"\aseen_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x06seenAt\x12\x1a\n" +
+	"\bwarnings\x18\x0e \x03(\tR\bwarnings\x1a;\n" +
 	"\rRefusalsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x89\x01\n" +
