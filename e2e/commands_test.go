@@ -51,6 +51,8 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	authorize FILE                 the SSH server lets in whose public key is in the file
 //	server VAR postgres|redis|go   makes an image of a server, or of Go; it is removed at the end
 //	fill FOLDER                    puts the script's variables in the places of <NAME>, in all files of a folder
+//	engine start                   a Docker engine on another machine; sets ENGINE and ENGINE_IP, moves the git host to where it is reached, and is the Docker that is meant from now on
+//	engine bare                    soon that engine has nothing but images
 //	bad-input                      see badinput_test.go
 func commands() map[string]command {
 	return map[string]command{
@@ -62,7 +64,7 @@ func commands() map[string]command {
 		"docker-clean": dockerCleanCommand, "exits": exitsCommand, "zipped": zippedCommand, "bad-input": badInputCommand,
 		"memory": memoryCommand, "sshd": sshdCommand, "authorize": authorizeCommand, "image": imageCommand,
 		"exec-clean": execCleanCommand, "busybox": busyboxCommand,
-		"server": serverCommand, "fill": fillCommand,
+		"server": serverCommand, "fill": fillCommand, "engine": engineCommand,
 	}
 }
 

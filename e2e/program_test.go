@@ -101,7 +101,7 @@ func serverCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	c, err := contents()
 	ts.Check(err)
-	d, err := rig.OpenDocker()
+	d, err := dockerOf(ts)
 	ts.Check(err)
 	ref, err := d.Image(context.Background(), "ci-e2e-"+args[1], c)
 	ts.Check(err)
@@ -136,7 +136,7 @@ func imageCommand(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 	}
 	ts.Check(w.Close())
-	d, err := rig.OpenDocker()
+	d, err := dockerOf(ts)
 	ts.Check(err)
 	tag := rig.Random()
 	ts.Check(d.Import(context.Background(), "ci-e2e", tag, &archive))
@@ -147,7 +147,7 @@ func imageCommand(ts *testscript.TestScript, neg bool, args []string) {
 
 func busyboxCommand(ts *testscript.TestScript, neg bool, args []string) {
 	arguments(ts, neg, args, 1, 1)
-	d, err := rig.OpenDocker()
+	d, err := dockerOf(ts)
 	ts.Check(err)
 	ref, err := d.Busybox(context.Background())
 	ts.Check(err)

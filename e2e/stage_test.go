@@ -25,6 +25,7 @@ type stage struct {
 	agents   map[string]*agent
 	nats     *natsServer
 	sshd     *sshdtest.Server
+	engine   *rig.Engine // nil: the scenario's Docker is that of the tests
 	answer   *rig.Answer
 	follow   *follow
 	closers  []func() error

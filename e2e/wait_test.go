@@ -183,7 +183,7 @@ func dockerCleanCommand(ts *testscript.TestScript, neg bool, args []string) {
 	} else {
 		ts.Fatalf("there is no %s", args[0])
 	}
-	d, err := rig.OpenDocker()
+	d, err := dockerOf(ts)
 	ts.Check(err)
 	// A run's container is removed just after it is done.
 	ts.Check(rig.Poll(context.Background(), patience, func() error {

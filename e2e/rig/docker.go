@@ -28,16 +28,21 @@ func OpenDocker() (*Docker, error) {
 	if host == "" {
 		host = "unix:///var/run/docker.sock"
 	}
+	return DockerAt(context.Background(), host)
+}
+
+// DockerAt is the engine at host, unix:///path or tcp://host:port.
+func DockerAt(ctx context.Context, host string) (*Docker, error) {
 	network, addr, _ := strings.Cut(host, "://")
 	if network != "unix" && network != "tcp" {
-		return nil, fmt.Errorf("DOCKER_HOST %q is neither unix:// nor tcp://", host)
+		return nil, fmt.Errorf("the Docker engine %q is neither unix:// nor tcp://", host)
 	}
 	d := &Docker{base: "http://docker", http: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, addr)
 		},
 	}}}
-	_, err := d.call(context.Background(), http.MethodGet, "/_ping", nil)
+	_, err := d.call(ctx, http.MethodGet, "/_ping", nil)
 	return d, err
 }
 
@@ -46,7 +51,7 @@ func (d *Docker) call(ctx context.Context, method, path string, body io.Reader) 
 	if err != nil {
 		return nil, err
 	}
-	if method == http.MethodPost && strings.HasPrefix(path, "/containers/") {
+	if method == http.MethodPost && !strings.HasPrefix(path, "/images/") {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	r, err := d.http.Do(req)
