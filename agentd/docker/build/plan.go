@@ -61,6 +61,9 @@ type Plan struct {
 // builds on, under a full reference ("docker.io/library/debian:12").
 // Its errors name the Dockerfile and the line.
 func NewPlan(ctx context.Context, f Dockerfile, resolve func(ctx context.Context, ref string) (Base, error)) (*Plan, error) {
+	if err := f.bounded(); err != nil {
+		return nil, f.fault(err)
+	}
 	p := &Plan{file: f, bases: map[string]string{}}
 	platform := platforms.Normalize(ocispec.Platform{OS: f.OS, Architecture: f.Arch})
 	var failed error // a base's, before it is wrapped into words about stages
@@ -109,6 +112,9 @@ func (p *Plan) resolve(ctx context.Context, ref string, platform ocispec.Platfor
 	base, err := resolve(ctx, ref)
 	if err != nil {
 		return nil, err
+	}
+	if env := strings.Join(base.Config.Env, ""); len(env) > maxBaseEnv {
+		return nil, ci.Errorf(ci.CodeInvalid, "image %s has %d bytes of environment, and %d are allowed of an image that is built on", ref, len(env), maxBaseEnv)
 	}
 	p.mu.Lock()
 	p.bases[ref] = base.ID
