@@ -41,6 +41,9 @@ func chapters() []chapter {
 		{"Through the environment, the console and the API", speechAttacks()},
 		{"By using everything up", greedAttacks()},
 		{"At other runs and what is left", neighbourAttacks()},
+		{"By the run's token and the API's way in", callerAttacks()},
+		{"Through services", serviceAttacks()},
+		{"Through Dockerfiles", dockerfileAttacks()},
 	}
 }
 

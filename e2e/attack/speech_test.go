@@ -2,6 +2,7 @@ package attack
 
 import (
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -67,6 +68,40 @@ func speechAttacks() []attack {
 				for _, text := range []string{own.console, thief.console, after.console, string(a.Body)} {
 					require.NotContains(t, text, value)
 					require.NotContains(t, text, base64.StdEncoding.EncodeToString([]byte(value)))
+				}
+			},
+		},
+		{
+			name: "secret-spelled", what: "a run's own secret in other forms: base64 at every alignment, hex, URL, JSON, byte by byte, in pieces, in names of results and files, and to a service that logs it", stops: "nothing may stop a script that means it; what the run and its services print and all words about it are masked",
+			test: func(t *testing.T, w *world) {
+				value := "s3cret-" + w.canary + "+\"x\""
+				owner := w.put(t, "freestyle", spec{
+					"script": `printf '%s' "$TREASURE" | base64 -w0; echo; printf 'x%s' "$TREASURE" | base64 -w0; echo; printf 'xx%s' "$TREASURE" | base64 -w0; echo
+printf '%s' "$TREASURE" | od -An -v -tx1 | tr -d ' \n'; echo
+printf '%s' "$TREASURE" | sed 's/./&\n/g' | while IFS= read -r c; do printf '%s' "$c"; done; echo
+printf '%s' "$TREASURE" | dd bs=1 2>/dev/null; echo
+echo "{\"x\": \"$(printf '%s' "$TREASURE" | sed 's/"/\\"/g')\"}"
+wget -q -O- "http://web:8080/$TREASURE" || true
+mkdir -p "out/$TREASURE"; echo x > "out/$TREASURE/x"; ls -R out
+exec sh -c "exit 7" "$TREASURE"`,
+					"env": []string{"TREASURE"}, "environment": spec{"image": w.image}, "resources": spec{"cpus": 0.5, "memory": "256MiB"}, "results": spec{"out": "out/**/x"},
+					"services": spec{"web": spec{"image": w.image, "command": []string{"httpd", "-f", "-vv", "-p", "8080"}, "expose": []string{"8080"}}},
+				}, nil)
+				require.NoError(t, w.client.Call(t.Context(), http.MethodPut, "/jobs/"+owner+"/secrets/TREASURE", spec{"value": value}, nil))
+				run, err := w.client.Trigger(t.Context(), owner)
+				require.NoError(t, err)
+				own := w.await(t, run)
+				require.Equal(t, "failed", own.Outcome, own.Reason)
+				all := own.console + own.Reason + w.logs(t, own.Run)
+				for _, p := range []string{path(own.Run), path(own.Run) + "/results"} {
+					a, err := w.client.Do(t.Context(), http.MethodGet, p, nil)
+					require.NoError(t, err)
+					all += string(a.Body)
+				}
+				require.Contains(t, own.console, "***")
+				// The canary is most of the value, and no form leaves it as it is.
+				for _, form := range []string{w.canary, hex.EncodeToString([]byte(value)), base64.RawStdEncoding.EncodeToString([]byte(value))} {
+					require.NotContains(t, all, form)
 				}
 			},
 		},

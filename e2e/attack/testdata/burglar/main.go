@@ -16,7 +16,7 @@ func main() {
 		"namespaces": namespaces, "clone3": clone3, "setns": setns, "calls": calls, "mount-api": mountAPI, "bpf": bpf, "perf": perf,
 		"init": tracing, "keys": keys, "handles": handles, "sockets": sockets, "vsock": vsock, "capabilities": capabilities,
 		"file-capability": fileCapability, "limits": limits, "ranks": ranks, "devices": devices, "modules": modules, "frames": frames,
-		"strangle": strangle,
+		"strangle": strangle, "caller": caller, "relay": relay,
 	}
 	if len(os.Args) != 2 || tricks[os.Args[1]] == nil {
 		fmt.Println("BREACH: the burglar was asked for", os.Args[1:], "which it can't do")
