@@ -31,7 +31,7 @@ func Carry(ctx context.Context, o Order) (run *ci.Run, err error) {
 		return nil, fmt.Errorf("%s: %w", o.State, err)
 	}
 	defer mine.free()
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	for _, s := range dead {
 		o.tidyDead(ctx, s, log)
 	}
