@@ -9,7 +9,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # ci keeps its version in main; cid and ci-agent share theirs.
 LDFLAGS := -s -w -X main.version=$(VERSION) -X ci/cmd/ci-agent/machine.Version=$(VERSION)
 # How long the tests of one package may take. The slowest start real servers and containers.
-TEST_TIMEOUT ?= 15m
+TEST_TIMEOUT ?= 30m
 # How long `make fuzz` spends on each fuzz target.
 FUZZ_TIME ?= 10s
 

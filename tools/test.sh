@@ -36,7 +36,7 @@ staticcheck() {
 # tests prints a line a package as go test does, and keeps what was skipped and why.
 tests() {
   local out=$work/tests status=0
-  go test -timeout "${TEST_TIMEOUT:-15m}" ./... 2>&1 | tee "$out" | grep --line-buffered -v '\[no test files\]$'
+  go test -timeout "${TEST_TIMEOUT:-30m}" ./... 2>&1 | tee "$out" | grep --line-buffered -v '\[no test files\]$'
   status=${PIPESTATUS[0]} # of go test, not of tee or grep
   grep -E '^(FAIL|--- FAIL|panic:)' "$out" >"$work/failures" || true
   return "$status"
