@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -60,7 +61,8 @@ func running(t *testing.T, words string) bool {
 func TestBuildIsShared(t *testing.T) {
 	t.Parallel()
 	d := agent(t)
-	r := project(t, map[string]string{"Dockerfile": fmt.Sprintf("FROM %s\nARG ABORT\nRUN echo begun-$((40+3)) $ABORT; sleep 4; date +%%N > /stamp\n", busyBase)})
+	// The random word keeps the engine from knowing the step from an earlier test.
+	r := project(t, map[string]string{"Dockerfile": fmt.Sprintf("FROM %s\nARG ABORT\nRUN echo begun-$((40+3)) $ABORT %s; sleep 4; date +%%N > /stamp\n", busyBase, rand.Text())})
 	for _, abort := range []bool{false, true} {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
