@@ -23,7 +23,7 @@ func (d *Driver) preflight(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	found := weaknesses(&info, &version)
+	found := append(weaknesses(&info, &version), unlimitedBuilds)
 	for _, w := range found {
 		d.log.Warn("the engine can't enforce all: "+w, "agent", d.cfg.Agent)
 	}
@@ -41,6 +41,9 @@ func (d *Driver) Warnings() []string {
 	defer d.mu.Unlock()
 	return d.warnings
 }
+
+// unlimitedBuilds is true for every engine: the interface of its BuildKit has no such limits.
+const unlimitedBuilds = "no limits of processes and disk for the RUN steps of Dockerfiles; trust who writes them, or watch the machine"
 
 // weaknesses are sentences about what an engine lacks.
 func weaknesses(info *system.Info, version *types.Version) []string {
