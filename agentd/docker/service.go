@@ -219,6 +219,9 @@ func (e ending) text() string {
 		return "is gone: " + e.why
 	case e.oom:
 		return fmt.Sprintf("ended with status %d: it used more than its memory limit; give it more in deploy.resources.limits.memory", e.code)
+	case e.code == 137:
+		// Engines may hear of the end before they hear of the memory.
+		return "ended with status 137: it was killed, most likely since it used more than its memory limit; give it more in deploy.resources.limits.memory"
 	}
 	return fmt.Sprintf("ended with status %d", e.code)
 }

@@ -165,7 +165,7 @@ func TestServiceFails(t *testing.T) {
 		},
 		"out of memory": {
 			services: []ci.Service{shell("big", "exec dd if=/dev/zero of=/dev/null bs=300M count=1", port("5432"), func(s *ci.Service) { s.Resources.Memory = 32 << 20 })},
-			reason:   "service big ended with status 137: it used more than its memory limit; give it more in deploy.resources.limits.memory",
+			reason:   "used more than its memory limit; give it more in deploy.resources.limits.memory",
 		},
 		"no such command": {
 			services: []ci.Service{{Name: "db", Command: []string{"postgres"}}},
