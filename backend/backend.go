@@ -21,6 +21,7 @@ import (
 	"ci/backend/blob/file"
 	"ci/backend/blob/s3"
 	"ci/backend/engine"
+	"ci/backend/queue/nats"
 	"ci/backend/source"
 	"ci/backend/store"
 )
@@ -53,7 +54,7 @@ type Config struct {
 // Backend is everything behind the API.
 type Backend struct {
 	Store  *store.Store
-	Queue  *Broker
+	Queue  *nats.Driver
 	Blobs  blob.Store
 	Source *source.Source
 	Engine *engine.Engine
@@ -82,7 +83,7 @@ func (b *Backend) open(ctx context.Context) (err error) {
 	if b.Store, err = store.Open(ctx, orDefault(c.Database, "sqlite:"+filepath.Join(c.Dir, "ci.db")), c.Log); err != nil {
 		return err
 	}
-	if b.Queue, err = OpenBroker(c.Queue, c.Dir, c.Log); err != nil {
+	if b.Queue, err = nats.Open(nats.Config{URL: c.Queue, Dir: filepath.Join(c.Dir, "queue"), Log: c.Log}); err != nil {
 		return err
 	}
 	if b.Blobs, err = OpenBlobs(c.Blobs, c.Dir); err != nil {

@@ -56,7 +56,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	bad-input                      see badinput_test.go
 func commands() map[string]command {
 	return map[string]command{
-		"cid": cidCommand, "agent": agentCommand, "postgres": postgresCommand, "nats": natsCommand, "rabbitmq": rabbitmqCommand, "repo": repoCommand,
+		"cid": cidCommand, "agent": agentCommand, "postgres": postgresCommand, "nats": natsCommand, "repo": repoCommand,
 		"put": putCommand, "trigger": triggerCommand, "http": httpCommand, "status": statusCommand, "header": headerCommand,
 		"jq": jqCommand, "set": setCommand, "save": saveCommand, "body": bodyCommand, "problem": problemCommand,
 		"done": doneCommand, "await": awaitCommand, "follow": followCommand, "followed": followedCommand,

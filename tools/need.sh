@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that programs of Debian packages are there.
 #
-#   usage: tools/need.sh PACKAGE…    (git curl openssh-client openssh-server postgresql redis-server rabbitmq-server busybox-static docker.io fuse-overlayfs iptables)
+#   usage: tools/need.sh PACKAGE…    (git curl openssh-client openssh-server postgresql redis-server busybox-static docker.io fuse-overlayfs iptables)
 #
 # It is quiet and quick when they are. What is missing is installed by apt-get
 # when this is Debian and we are root; else a sentence says what to install.
@@ -17,7 +17,6 @@ have() {
     busybox-static) [ -x /bin/busybox ] ;;
     docker.io) PATH=$path command -v dockerd && PATH=$path command -v containerd && PATH=$path command -v runc ;;
     postgresql) ls /usr/lib/postgresql/*/bin/postgres || command -v postgres ;;
-    rabbitmq-server) ls /usr/lib/rabbitmq/bin/rabbitmq-server ;;
     *) PATH=$path command -v "$1" ;;
   esac >/dev/null 2>&1
 }

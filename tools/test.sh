@@ -45,7 +45,7 @@ tests() {
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-step "programs that tests need" tools/need.sh git curl openssh-client openssh-server postgresql redis-server rabbitmq-server busybox-static docker.io fuse-overlayfs iptables
+step "programs that tests need" tools/need.sh git curl openssh-client openssh-server postgresql redis-server busybox-static docker.io fuse-overlayfs iptables
 docker version >/dev/null 2>&1 || notes+=("Docker does not answer: the tests of real containers fail")
 step "modules" tools/modules.sh
 step "the house rules" go test -count=1 .

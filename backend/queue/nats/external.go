@@ -2,12 +2,12 @@ package nats
 
 import (
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
-	"ci/backend/queue"
 	"ci/pkg/ci"
 )
 
@@ -27,7 +27,7 @@ func openExternal(cfg Config) (*Driver, error) {
 		if err != nil {
 			return nil, d.failure(err)
 		}
-		if v := conn.ConnectedServerVersion(); !queue.AtLeast(v, oldestMajor, oldestMinor) {
+		if v := conn.ConnectedServerVersion(); !newEnough(v) {
 			conn.Close()
 			return nil, ci.Errorf(ci.CodeInvalid, "the NATS server at %s has version %s; 2.12 or later is needed, since earlier ones can lose messages", redact(cfg.URL), v)
 		}
@@ -63,6 +63,19 @@ func (d *Driver) options() []nats.Option {
 			d.log.Warn("NATS reports an error", "err", err)
 		}),
 	}
+}
+
+func newEnough(version string) bool {
+	parts := strings.SplitN(version, ".", 3)
+	if len(parts) < 2 {
+		return false
+	}
+	major, err1 := strconv.Atoi(parts[0])
+	minor, err2 := strconv.Atoi(parts[1])
+	if err1 != nil || err2 != nil {
+		return false
+	}
+	return major > oldestMajor || major == oldestMajor && minor >= oldestMinor
 }
 
 // redact removes passwords and tokens from the addresses.

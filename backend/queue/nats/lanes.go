@@ -7,7 +7,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"ci/backend/queue"
 	"ci/pkg/ci"
 )
 
@@ -22,7 +21,7 @@ func (d *Driver) lane(ctx context.Context, l ci.Lane) (*lane, error) {
 	if v, ok := d.lanes.Load(l); ok {
 		return v.(*lane), nil
 	}
-	if err := queue.CheckLane(l); err != nil {
+	if err := checkLane(l); err != nil {
 		return nil, err
 	}
 	d.opening.Lock()
@@ -50,6 +49,18 @@ func (d *Driver) lane(ctx context.Context, l ci.Lane) (*lane, error) {
 	return v, nil
 }
 
+func checkLane(l ci.Lane) error {
+	if err := ci.ValidateName(l.Class); err != nil {
+		return ci.Errorf(ci.CodeInvalid, "the queue can't have a lane for class %q: %w", l.Class, err)
+	}
+	for _, p := range ci.Priorities {
+		if l.Priority == p {
+			return nil
+		}
+	}
+	return ci.Errorf(ci.CodeInvalid, "the queue can't have a lane for priority %q; there are %v", l.Priority, ci.Priorities)
+}
+
 // token writes a class as one token of a subject: a dot would divide it, and
 // names never hold a tilde.
 func token(class string) string { return strings.ReplaceAll(class, ".", "~") }
@@ -73,7 +84,7 @@ func laneOf(filter string) (ci.Lane, bool) {
 		return ci.Lane{}, false
 	}
 	l := ci.Lane{Class: strings.ReplaceAll(parts[1], "~", "."), Priority: ci.Priority(parts[2])}
-	return l, queue.CheckLane(l) == nil
+	return l, checkLane(l) == nil
 }
 
 // Depth counts the waiting messages of each lane. Those in an agent's hands

@@ -7,7 +7,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"ci/backend/queue"
 	"ci/pkg/ci"
 )
 
@@ -28,7 +27,7 @@ const (
 // after Close.
 func (d *Driver) Pull(ctx context.Context, lanes []ci.Lane) (ci.Delivery, error) {
 	for _, l := range lanes {
-		if err := queue.CheckLane(l); err != nil {
+		if err := checkLane(l); err != nil {
 			return ci.Delivery{}, err
 		}
 	}

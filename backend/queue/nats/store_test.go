@@ -100,6 +100,9 @@ func TestExternalRefusals(t *testing.T) {
 	_, err := Open(Config{URL: "nats://me:secret@127.0.0.1:1", Log: slog.New(slog.DiscardHandler)})
 	require.Equal(t, ci.CodeUnavailable, ci.CodeOf(err))
 	require.NotContains(t, err.Error(), "secret")
+	for version, ok := range map[string]bool{"2.9.10": false, "2.11.99": false, "2.12.0": true, "2.15.2-RC.1": true, "3.0": true, "": false, "x.y": false} {
+		require.Equal(t, ok, newEnough(version), version)
+	}
 	require.Equal(t, "nats://a:1,tls://b:2", redact("nats://u:p@a:1, tls://token@b:2"))
 	_, err = Open(Config{})
 	require.Equal(t, ci.CodeInvalid, ci.CodeOf(err))

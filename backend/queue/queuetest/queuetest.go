@@ -37,21 +37,12 @@ var (
 	large  = ci.Lane{Class: "large", Priority: ci.PriorityNormal}
 )
 
-// one is a case of the suite.
-type one struct {
-	name string
-	test func(*testing.T, *System)
-}
-
 // Run runs the suite. start returns a fresh system and cleans up after t.
 func Run(t *testing.T, start func(t *testing.T) *System) {
-	Calm(t, start)
-	Faults(t, start)
-}
-
-// Calm runs the cases that leave the server alone, so that they may share one.
-func Calm(t *testing.T, start func(t *testing.T) *System) {
-	run(t, start, []one{
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, *System)
+	}{
 		{"a lane keeps its order", order},
 		{"lanes are read in the order of preference", preference},
 		{"a pull sees its lanes alone", otherLanes},
@@ -71,24 +62,14 @@ func Calm(t *testing.T, start func(t *testing.T) *System) {
 		{"pull ends with its context", pullCancelled},
 		{"pull ends with Close", pullClosed},
 		{"a poison message is thrown away", poison},
+		{"a restart keeps messages", restart},
+		{"a wiped store is begun anew", wipe},
 		{"topics and wildcards", topics},
 		{"a wrong topic is refused", wrongTopics},
 		{"messages of a topic stay in order", busOrder},
 		{"cancel ends a subscription", busCancel},
 		{"a stalled subscriber holds up nobody", stalled},
-	})
-}
-
-// Faults runs the cases that call Restart.
-func Faults(t *testing.T, start func(t *testing.T) *System) {
-	run(t, start, []one{
-		{"a restart keeps messages", restart},
-		{"a wiped store is begun anew", wipe},
-	})
-}
-
-func run(t *testing.T, start func(t *testing.T) *System, cases []one) {
-	for _, c := range cases {
+	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			c.test(t, start(t))

@@ -16,6 +16,7 @@ import (
 
 	"ci/backend"
 	"ci/backend/engine"
+	"ci/backend/queue/nats"
 	"ci/backend/store"
 	"ci/cmd/setting"
 )
@@ -33,7 +34,7 @@ type settings struct {
 func (s *settings) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&s.data, "data", filepath.Join(os.TempDir(), "ci-agent"), "folder for the agent's name and for results on their way")
 	fs.StringVar(&s.database, "database", "", "the cids' database: postgres://…, or sqlite:PATH on the same machine (required)")
-	fs.StringVar(&s.queue, "queue", "", "the cids' message queue: nats://HOST:PORT, or amqp://USER:PASSWORD@HOST:PORT/VHOST (required)")
+	fs.StringVar(&s.queue, "queue", "", "the cids' message queue: nats://HOST:PORT (required)")
 	fs.StringVar(&s.blobs, "blobs", "", "the cids' objects: s3://BUCKET/PREFIX?endpoint=HOST:PORT, or file:DIR on a shared disk (required)")
 	fs.StringVar(&s.url, "url", "http://127.0.0.1:8080", "where people reach the API, for CI_RUN_URL; scripts with ci: true call it through this agent")
 	fs.DurationVar(&s.lease, "lease", time.Minute, "the cids' --lease")
@@ -116,7 +117,7 @@ func (s *settings) run(ctx context.Context, stderr io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	q, err := backend.OpenBroker(s.queue, s.data, log)
+	q, err := nats.Open(nats.Config{URL: s.queue, Log: log})
 	if err != nil {
 		return err
 	}

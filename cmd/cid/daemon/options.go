@@ -39,7 +39,7 @@ func (o *options) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.data, "data", stateDir(), "folder for everything that has no URL of its own; made if missing")
 	fs.StringVar(&o.listen, "listen", "127.0.0.1:8080", "HOST:PORT to serve the API on")
 	fs.StringVar(&o.database, "database", "", "database: sqlite:PATH or postgres://… (default: SQLite in the data folder)")
-	fs.StringVar(&o.queue, "queue", "", "message queue: nats://HOST:PORT, or amqp://USER:PASSWORD@HOST:PORT/VHOST (default: embedded NATS, in the data folder)")
+	fs.StringVar(&o.queue, "queue", "", "message queue: nats://HOST:PORT (default: embedded, in the data folder)")
 	fs.StringVar(&o.blobs, "blobs", "", "objects: file:DIR or s3://BUCKET/PREFIX?endpoint=HOST:PORT (default: files in the data folder)")
 	fs.StringVar(&o.url, "url", "", "where people reach this API, for links and CI_RUN_URL (default: from --listen)")
 	fs.StringSliceVar(&o.gitAllow, "git-allow", nil, "HOST[:PORT] that may be reached over http:// or git://, or at a private address; may be repeated")
