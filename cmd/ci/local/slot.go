@@ -93,8 +93,13 @@ func (s *slot) dirty() bool {
 	return err != nil || info.Size() > 0
 }
 
-// free gives the slot back.
-func (s *slot) free() { _ = s.file.Close() }
+// free gives the slot back. The lock is let go by name: a program that is just
+// being started has our descriptors for a moment, and closing ours alone would
+// leave it locked that long.
+func (s *slot) free() {
+	_ = unix.Flock(int(s.file.Fd()), unix.LOCK_UN)
+	_ = s.file.Close()
+}
 
 // identity is this user's on this machine: engines may be shared.
 func identity(path string) (string, error) {
