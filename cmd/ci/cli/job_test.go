@@ -106,9 +106,8 @@ func TestJobCheck(t *testing.T) {
 // A job file's Compose file is looked for from the root of the working tree, and as git has it.
 func TestJobCheckReadsTheWorkingTree(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("git is not installed")
-	}
+	_, err := exec.LookPath("git")
+	require.NoError(t, err, "this test needs git; install it")
 	w := newWorld(t)
 	root := t.TempDir()
 	require.NoError(t, exec.Command("git", "init", "--quiet", root).Run())
