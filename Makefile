@@ -9,7 +9,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # ci keeps its version in main; cid and ci-agent share theirs.
 LDFLAGS := -s -w -X main.version=$(VERSION) -X ci/cmd/ci-agent/machine.Version=$(VERSION)
 # How long the tests of one package may take. The slowest start real servers and containers.
-TEST_TIMEOUT ?= 30m
+TEST_TIMEOUT ?= 45m
 # How long `make fuzz` spends on each fuzz target.
 FUZZ_TIME ?= 10s
 
@@ -34,6 +34,10 @@ build: modules ## Build the static binaries bin/ci, bin/cid and bin/ci-agent.
 	@mkdir -p bin
 	go build -ldflags "$(LDFLAGS)" -o bin/ ./cmd/ci ./cmd/cid ./cmd/ci-agent
 	@ls -l bin/ci bin/cid bin/ci-agent
+
+.PHONY: images
+images: build ## Build the images of cid and ci-agent; where no registry is reached, on a Debian that is made here.
+	@VERSION=$(VERSION) tools/images.sh
 
 .PHONY: dev
 dev: build ## Build cid and run it in the foreground; its data stay in .cache/dev.
@@ -61,11 +65,31 @@ verify: modules ## Check that generated files and go.mod are up to date.
 fuzz: modules ## Fuzz every parser of foreign input, FUZZ_TIME (10s) each.
 	@FUZZ_TIME=$(FUZZ_TIME) tools/fuzz.sh
 
+.PHONY: test-gitea
+test-gitea: modules ## Test webhooks, clones and commit statuses against a real Gitea; its first build takes minutes.
+	@tools/need.sh git postgresql
+	@tools/gitea.sh
+
+.PHONY: chaos
+chaos: modules ## Hurt a whole fleet in every way, with 300 runs (CHAOS_RUNS) for each fault: about an hour. CHAOS_SEED plays one again.
+	CHAOS_RUNS=$(or $(CHAOS_RUNS),300) go test ./e2e/chaos -run 'TestFleet$$' -count=1 -v -timeout 3h
+
 .PHONY: bench
-bench: build ## Measure against the bare Docker API, in the same minute, and print each goal with its figure.
+bench: build ## Measure against the bare Docker API, in the same minute, and print each goal with its figure; then a fleet.
 	go run ./e2e/bench $(ARGS)
+	go run ./e2e/bench/fleet $(FLEET)
+
+.PHONY: screens
+screens: build ## Make the pictures of the docs anew: the terminal UI in a real terminal, the pages in a real browser, against a real server.
+	@tools/need.sh tmux chromium
+	go run ./tools/screens docs/screens
+	go run ./tools/screens/pages docs/screens/web
 
 ##@ House-keeping
+
+.PHONY: man
+man: build ## Write the manual pages of ci into bin/man/man1.
+	bin/ci man bin/man/man1
 
 .PHONY: modules
 modules: ## Download what the build needs, with a time limit and retries.

@@ -13,10 +13,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"runtime"
 	"sync"
 	"time"
 
+	"ci/agentd/admission"
 	"ci/agentd/runner"
 	"ci/pkg/ci"
 )
@@ -25,7 +25,8 @@ import (
 type Uplink interface {
 	runner.Uplink
 	// Claim takes a queued run. Repeating a claim with the same ID succeeds
-	// again. ci.CodeConflict and ci.CodeNotFound mean that it is not to be had.
+	// again. ci.CodeConflict and ci.CodeNotFound mean that it is not to be had,
+	// ci.CodeForbidden that this agent is to take nothing, and others may.
 	Claim(ctx context.Context, c ci.Claim) (*ci.Work, error)
 	// Renew keeps the claims alive, all in one call, with a verdict for each.
 	Renew(ctx context.Context, agent string, claims []ci.Claim) ([]ci.Verdict, error)
@@ -33,10 +34,27 @@ type Uplink interface {
 	Heartbeat(ctx context.Context, a ci.Agent) (*ci.Drain, error)
 }
 
+// Keeper is an Uplink that knows which agents keep room for runs that have
+// waited for long. Without it an agent keeps its room by its own decision.
+type Keeper interface {
+	// Keep asks to be among the few agents that keep their room for the runs of
+	// a lane. A yes holds for ci.KeepFor, and is prolonged by asking again.
+	Keep(ctx context.Context, agent string, lane ci.Lane) (bool, error)
+}
+
 // Queue hands out waiting runs.
 type Queue interface {
 	// Pull blocks until a run waits in one of the lanes, which stand in order of preference, or ctx ends.
+	// A backend that claims by itself returns the run with its claim, also when ctx ended at that moment.
 	Pull(ctx context.Context, lanes []ci.Lane) (ci.Delivery, error)
+}
+
+// Hesitant is a Queue that lets others go first.
+type Hesitant interface {
+	// PullAfter is Pull, but when it has to wait, and a message comes, those that
+	// hesitate less are asked first: by the server, or because the others hold
+	// back for so long.
+	PullAfter(ctx context.Context, lanes []ci.Lane, hesitation time.Duration) (ci.Delivery, error)
 }
 
 // Bus wakes the agent. What it misses comes with the next renewal.
@@ -58,8 +76,9 @@ type Config struct {
 	Driver runner.Driver
 	// Classes returns the quota classes, in ascending order. It is asked again every few seconds.
 	Classes func(context.Context) ([]ci.Quota, error)
-	// Depths returns what waits in the queue. With it, the agent keeps room for
-	// a large run that has waited for Patience. It may be nil.
+	// Depths returns since when the first run of each lane waits; what else it says
+	// is not looked at. With it, the agent keeps room for a large run that has
+	// waited for Patience, if Uplink is a Keeper and lets it. It may be nil.
 	Depths func(context.Context) ([]ci.QueueDepth, error)
 
 	// CPUs and Memory (bytes) are offered to runs: by default all that the machine has.
@@ -68,13 +87,14 @@ type Config struct {
 	// Threshold is the CPU load (0 to 1) over which nothing is taken, unless
 	// the runs that are here explain it (0.85). 1 never refuses for load.
 	Threshold float64
-	// MinFreeMemory (256 MiB) and MinFreeDisk (1 GiB, in Dir) are floors in bytes; below them nothing is taken.
+	// MinFreeMemory and MinFreeDisk (in Dir) are floors in bytes; below them
+	// nothing is taken. By default 256 MiB and 1 GiB, or 2 % of the whole where that is more.
 	MinFreeMemory int64
 	MinFreeDisk   int64
 	// Dir is where results wait for their upload; "" means the system's temporary folder.
 	Dir string
-	// Machine tells load and free space; the default reads /proc.
-	Machine Machine
+	// Machine tells load and free space; the default reads /proc and the control groups.
+	Machine admission.Machine
 
 	// TTL is how long the backend lets a claim live without a renewal (60 s).
 	// The agent kills a run of its own after three quarters of that.
@@ -98,25 +118,20 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("an agent needs an Uplink, a Queue, a Driver and Classes")
 	}
 	if c.Machine == nil {
-		c.Machine = newProc("/proc", c.Dir)
+		c.Machine = admission.NewProc(c.Dir)
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.Log = c.Log.With("agent", c.ID)
-	if c.CPUs <= 0 {
-		c.CPUs = float64(runtime.NumCPU())
-	}
-	if c.Memory <= 0 {
+	if c.CPUs <= 0 || c.Memory <= 0 {
 		s, err := c.Machine.Sample()
 		if err != nil {
 			return c, err
 		}
-		c.Memory = s.MemoryTotal
+		c.CPUs, c.Memory = cmp.Or(max(0, c.CPUs), s.Cores), cmp.Or(max(0, c.Memory), s.MemoryTotal)
 	}
 	c.Threshold = cmp.Or(c.Threshold, 0.85)
-	c.MinFreeMemory = cmp.Or(c.MinFreeMemory, 256<<20)
-	c.MinFreeDisk = cmp.Or(c.MinFreeDisk, 1<<30)
 	c.TTL = cmp.Or(c.TTL, time.Minute)
 	c.HeartbeatEvery = cmp.Or(c.HeartbeatEvery, 5*time.Second)
 	c.SweepEvery = cmp.Or(c.SweepEvery, time.Minute)
@@ -125,7 +140,7 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// Agent is one agent. Run is called once; Drain at any time.
+// Agent is one agent. Run is called once; Drain and Leave at any time.
 type Agent struct {
 	cfg Config
 	log *slog.Logger
@@ -139,11 +154,13 @@ type Agent struct {
 	problem   string
 	leftovers int
 	classes   []ci.Quota
-	load      load
+	load      admission.Load
 	// peak is the most that was held since the last look at the machine.
 	peak    ci.Quota
-	gate    gate
+	gate    admission.Gate
 	waiting map[ci.Lane]waiting
+	// kept is until when this agent keeps its room for the first run of a lane.
+	kept map[ci.Lane]time.Time
 
 	runs sync.WaitGroup
 	// births is held while a run gets its slot, and while leftovers are swept: a
@@ -166,8 +183,9 @@ func New(cfg Config) (*Agent, error) {
 		log:     cfg.Log,
 		slots:   map[int64]*slot{},
 		early:   map[int64]time.Time{},
-		problem: "the agent is starting",
+		problem: ci.AgentStarting,
 		waiting: map[ci.Lane]waiting{},
+		kept:    map[ci.Lane]time.Time{},
 		admit:   make(chan struct{}, 1),
 		beat:    make(chan struct{}, 1),
 		unsure:  map[int64]unsure{},

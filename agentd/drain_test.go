@@ -115,7 +115,7 @@ func TestRemoteDrain(t *testing.T) {
 		after(time.Second)
 		// The backend's clock is five minutes ahead: only the distance of its times counts.
 		ahead := time.Now().Add(5 * time.Minute)
-		r.backend.Drain("a1", &ci.Drain{Reason: "new disks", Since: ahead, Deadline: ahead.Add(time.Minute)})
+		r.backend.Drain("a1", &ci.Drain{Reason: "new disks", By: "ann", Since: ahead, Deadline: ahead.Add(time.Minute)})
 		after(6 * time.Second)
 		next := r.backend.Trigger("small", "print x")
 		after(30 * time.Second)
@@ -123,7 +123,7 @@ func TestRemoteDrain(t *testing.T) {
 		require.Empty(t, r.outcome(held))
 		hb := r.backend.Agent("a1")
 		require.True(t, hb.Draining)
-		require.Equal(t, "the agent is drained: new disks", hb.Refusals["small"])
+		require.Equal(t, "the agent is drained by ann: new disks", hb.Refusals["small"])
 		after(35 * time.Second)
 		require.Equal(t, ci.OutcomeAborted, r.outcome(held), "the deadline passed")
 		require.Contains(t, r.backend.Get(held).Run.Reason, "was drained and its deadline passed (new disks)")
@@ -133,6 +133,113 @@ func TestRemoteDrain(t *testing.T) {
 
 		r.agent.Drain()
 		require.NoError(t, <-r.err, "a local drain is not undone by a heartbeat without an order")
+		r.empty()
+	})
+}
+
+// A drain may say that runs go on after its deadline: it is late then, and waits.
+func TestDrainWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, nil)
+		after(time.Second)
+		id := r.backend.Trigger("small", "sleep 5m")
+		after(time.Second)
+		r.agent.Leave(ci.Drain{Reason: "new disks", By: "tester", Deadline: time.Now().Add(time.Minute), Then: ci.DrainWait})
+		after(4 * time.Minute)
+		d := r.agent.Draining()
+		require.True(t, d.Leaving)
+		require.Equal(t, []int64{id}, d.Runs)
+		require.True(t, d.Late(time.Now()))
+		hb := r.backend.Agent("a1")
+		require.Equal(t, "tester", hb.Leaving.By)
+		require.Contains(t, hb.Refusals["small"], "new disks")
+		require.NoError(t, <-r.err)
+		require.Equal(t, ci.OutcomeSucceeded, r.outcome(id))
+		require.True(t, r.agent.Draining().Drained())
+		r.empty()
+	})
+}
+
+// A drain of the process's own has a deadline as an order has.
+func TestLeaveByDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, nil)
+		after(time.Second)
+		id := r.backend.Trigger("small", "sleep 10h")
+		after(time.Second)
+		begin := time.Now()
+		r.agent.Leave(ci.Drain{Reason: "preStop", Deadline: begin.Add(time.Minute)})
+		require.NoError(t, <-r.err)
+		require.InDelta(t, time.Minute, time.Since(begin), float64(15*time.Second))
+		require.Equal(t, ci.OutcomeAborted, r.outcome(id))
+		require.Contains(t, r.backend.Get(id).Run.Reason, "its deadline passed (preStop)")
+		r.empty()
+	})
+}
+
+// An order that the agent has not heard of yet refuses its claim: the message
+// goes back at once, and nothing is pulled until the order is known.
+func TestClaimRefusedByAnOrder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		deaf := true
+		claims := 0
+		r := start(t, func(r *rig, _ *agentd.Config) {
+			r.backend.Fault = func(_ context.Context, call string, _ int, after bool) error {
+				switch {
+				case call == "claim" && !after:
+					claims++
+				case call == "heartbeat" && deaf && !after && claims > 0:
+					return errors.New("away")
+				}
+				return nil
+			}
+		})
+		after(time.Second)
+		r.backend.Drain("a1", &ci.Drain{By: "ann"})
+		id := r.backend.Trigger("small", "print x")
+		after(time.Minute)
+		require.Equal(t, 1, claims, "it does not ask again and again")
+		waiting, inHand := r.backend.Messages()
+		require.Equal(t, []int{1, 0}, []int{waiting, inHand}, "the message is back")
+		deaf = false
+		after(10 * time.Second)
+		require.Equal(t, 1, claims)
+		require.Equal(t, ci.PhaseQueued, r.phase(id))
+		r.backend.Drain("a1", nil)
+		after(10 * time.Second)
+		require.Equal(t, ci.OutcomeSucceeded, r.outcome(id))
+		r.drained()
+	})
+}
+
+// R18: with the backend away the agent still ends by itself: it kills what it
+// can't hold any more, and does not wait for an answer.
+func TestDrainWithoutBackend(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		away := make(chan struct{})
+		r := start(t, func(r *rig, _ *agentd.Config) {
+			r.backend.Fault = func(ctx context.Context, _ string, _ int, _ bool) error {
+				select {
+				case <-away: // it hangs, as a database does whose machine is frozen
+					<-ctx.Done()
+					return ctx.Err()
+				default:
+					return nil
+				}
+			}
+		})
+		after(time.Second)
+		r.backend.Trigger("small", "ignore-term; sleep 10h")
+		after(time.Second)
+		close(away)
+		begin := time.Now()
+		r.agent.Drain()
+		require.NoError(t, <-r.err)
+		require.Less(t, time.Since(begin), time.Minute)
 		r.empty()
 	})
 }

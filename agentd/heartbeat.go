@@ -49,6 +49,9 @@ func (a *Agent) refresh(ctx context.Context) {
 	if err := a.refreshWaiting(ctx); err != nil && ctx.Err() == nil {
 		a.log.Debug("the depths of the queue could not be read", "err", err)
 	}
+	if err := a.refreshKept(ctx); err != nil && ctx.Err() == nil {
+		a.log.Debug("it could not be asked whether to keep room", "err", err)
+	}
 	select {
 	case a.admit <- struct{}{}:
 	default:
@@ -76,7 +79,7 @@ func (a *Agent) describe() ci.Agent {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	held := a.held()
-	_, refusals := a.admission().decide()
+	_, refusals := a.situation().Decide()
 	return ci.Agent{
 		ID:         a.cfg.ID,
 		Version:    a.cfg.Version,
@@ -84,9 +87,10 @@ func (a *Agent) describe() ci.Agent {
 		Memory:     a.cfg.Memory,
 		FreeCPUs:   max(0, a.cfg.CPUs-held.CPUs),
 		FreeMemory: max(0, a.cfg.Memory-held.Memory),
-		CPULoad:    a.load.cpu,
+		CPULoad:    a.load.CPU,
 		Runs:       runs,
 		Draining:   a.draining() != "",
+		Leaving:    a.drain.leaving,
 		Refusals:   refusals,
 		Problem:    a.problem,
 		Leftovers:  a.leftovers,

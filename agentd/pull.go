@@ -4,25 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
+	"ci/agentd/admission"
 	"ci/pkg/ci"
 )
 
 const (
 	// claimPatience is how long one claim is tried before the message goes back.
 	claimPatience = 5 * time.Second
-	// claimTimeout bounds one try.
-	claimTimeout = 5 * time.Second
+	// claimTimeout bounds one try. It is longer than claimPatience: when a thousand
+	// agents claim at once the database answers late, and a try that is given up
+	// and made again only adds to what it has to do. All tries together stay well
+	// below the time after which the queue gives the message to another agent.
+	claimTimeout = 15 * time.Second
 	// settleTimeout bounds an Ack or a Nak: losing either costs time only.
 	settleTimeout = 5 * time.Second
 	// nakDelay is how long a message rests when the backend could not be asked about it.
 	nakDelay = 5 * time.Second
-	// pullPause is the time between two pulls while the queue is away.
+	// pullPause is the time between two pulls while the queue is away, give or take a half.
 	pullPause = time.Second
 )
 
@@ -35,7 +40,7 @@ func (a *Agent) pullLoop(ctx context.Context) {
 	for ctx.Err() == nil {
 		lanes := a.lanes()
 		if len(lanes) == 0 {
-			if a.isDrained() {
+			if a.isLeaving() {
 				return
 			}
 			select {
@@ -50,12 +55,15 @@ func (a *Agent) pullLoop(ctx context.Context) {
 			away = false
 			a.take(ctx, d)
 		case ctx.Err() != nil || errors.Is(err, errChanged):
+		case ci.CodeOf(err) == ci.CodeForbidden:
+			a.log.Info("nothing is to be taken", "err", err)
+			a.refused()
 		default:
 			if !away {
 				a.log.Warn("the queue does not answer; trying on", "err", err)
 			}
 			away = true
-			sleep(ctx, pullPause)
+			sleep(ctx, pullPause/2+rand.N(pullPause)) // many agents come back after the same fault
 		}
 	}
 }
@@ -76,7 +84,7 @@ func (a *Agent) pull(ctx context.Context, lanes []ci.Lane) (ci.Delivery, error) 
 			}
 		}
 	})
-	d, err := a.cfg.Queue.Pull(ctx, lanes)
+	d, err := a.next(ctx, lanes)
 	if err != nil && errors.Is(context.Cause(ctx), errChanged) {
 		err = errChanged
 	}
@@ -85,9 +93,25 @@ func (a *Agent) pull(ctx context.Context, lanes []ci.Lane) (ci.Delivery, error) 
 	return d, err
 }
 
+// next lets busier agents go first where the queue can.
+func (a *Agent) next(ctx context.Context, lanes []ci.Lane) (ci.Delivery, error) {
+	q, ok := a.cfg.Queue.(Hesitant)
+	if !ok {
+		return a.cfg.Queue.Pull(ctx, lanes)
+	}
+	a.mu.Lock()
+	wait := admission.Hesitation(a.cfg.ID, a.offered(), a.held())
+	a.mu.Unlock()
+	return q.PullAfter(ctx, lanes, wait)
+}
+
 // take claims a run and starts it. The message is settled only then, and at
 // most once: what the database says about the run decides, not the message.
 func (a *Agent) take(ctx context.Context, d ci.Delivery) {
+	if d.Taken != nil {
+		a.taken(ctx, d.Taken)
+		return
+	}
 	if !slices.Contains(a.lanes(), d.Lane) {
 		a.nak(ctx, d, 0) // it was on its way when admission changed its mind
 		return
@@ -105,10 +129,24 @@ func (a *Agent) take(ctx context.Context, d ci.Delivery) {
 	case code == ci.CodeConflict || code == ci.CodeNotFound:
 		a.log.Debug("the run went to someone else", "run", d.Run, "err", err)
 		a.ack(ctx, d)
+	case code == ci.CodeForbidden:
+		a.log.Info("nothing is to be claimed; the message goes back", "run", d.Run, "err", err)
+		a.refused()
+		a.nak(ctx, d, 0)
 	default:
 		a.log.Warn("the run could not be claimed; its message goes back", "run", d.Run, "err", err)
 		a.nak(ctx, d, nakDelay)
 	}
+}
+
+// taken starts a run that the backend has claimed for us. It can't be given
+// back, so one that came while admission changed its mind is carried out.
+func (a *Agent) taken(ctx context.Context, t *ci.Taken) {
+	if a.holds(t.Claim.Run) {
+		a.log.Warn("the backend hands out a run that is here already", "run", t.Claim.Run)
+		return
+	}
+	a.start(ctx, t.Work, t.Claim, t.Since)
 }
 
 // claim takes a run in the database. An answer that never came may have been
@@ -126,7 +164,7 @@ func (a *Agent) claim(ctx context.Context, run int64) (work *ci.Work, c ci.Claim
 	for wait := 100 * time.Millisecond; ; wait *= 2 {
 		work, err = a.claimOnce(ctx, try.claim)
 		code := ci.CodeOf(err)
-		if err == nil || code == ci.CodeConflict || code == ci.CodeNotFound {
+		if err == nil || code == ci.CodeConflict || code == ci.CodeNotFound || code == ci.CodeForbidden {
 			delete(a.unsure, run)
 			return work, try.claim, try.first, err
 		}

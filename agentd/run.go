@@ -8,7 +8,10 @@ import (
 )
 
 // closeTimeout bounds what is tidied up after the last run.
-const closeTimeout = 30 * time.Second
+const closeTimeout = 55 * time.Second
+
+// byeTimeout bounds the last heartbeat: whoever is away does not keep us.
+const byeTimeout = 3 * time.Second
 
 // Run is the agent's life. It returns nil once the agent was drained (Drain)
 // and the last run has ended. The end of ctx is harsher: whatever runs is killed
@@ -25,6 +28,11 @@ func (a *Agent) Run(ctx context.Context) error {
 			return fmt.Errorf("listen for aborts: %w", err)
 		}
 		defer cancel()
+		hearing, err := a.cfg.Bus.Subscribe("agents", a.hear)
+		if err != nil {
+			return fmt.Errorf("listen for orders: %w", err)
+		}
+		defer hearing()
 	}
 	a.observe()
 
@@ -50,7 +58,9 @@ func (a *Agent) Run(ctx context.Context) error {
 func (a *Agent) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
-	if err := a.heartbeat(ctx); err != nil {
+	bye, enough := context.WithTimeout(ctx, byeTimeout)
+	defer enough()
+	if err := a.heartbeat(bye); err != nil {
 		a.log.Warn("the last heartbeat failed", "err", err)
 	}
 	if err := a.cfg.Driver.Close(ctx); err != nil {

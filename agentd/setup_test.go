@@ -2,6 +2,7 @@ package agentd_test
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ci/agentd"
+	"ci/agentd/admission"
 	"ci/agentd/fake"
 	"ci/pkg/ci"
 )
@@ -17,16 +19,16 @@ import (
 // machine is a machine whose load a test sets.
 type machine struct {
 	mu   sync.Mutex
-	s    agentd.Sample
+	s    admission.Sample
 	load float64
 }
 
 func newMachine(cores int) *machine {
-	return &machine{s: agentd.Sample{Cores: cores, MemoryFree: 32 << 30, MemoryTotal: 32 << 30, DiskFree: 1 << 40, DiskTotal: 1 << 40}}
+	return &machine{s: admission.Sample{Cores: float64(cores), MemoryFree: 32 << 30, MemoryTotal: 32 << 30, DiskFree: 1 << 40, DiskTotal: 1 << 40}}
 }
 
 // Sample advances the counters by a second.
-func (m *machine) Sample() (agentd.Sample, error) {
+func (m *machine) Sample() (admission.Sample, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.s.CPUTotal += 1000
@@ -70,6 +72,24 @@ func start(t *testing.T, change func(*rig, *agentd.Config)) *rig {
 	r.agent, r.cancel = agent, cancel
 	go func() { r.err <- agent.Run(ctx) }()
 	return r
+}
+
+// fleet starts n agents on one backend, named a0, a1, …; change may alter each.
+func fleet(t *testing.T, n int, change func(*agentd.Config)) (*fake.Backend, []*rig) {
+	t.Helper()
+	backend := fake.NewBackend()
+	rigs := make([]*rig, n)
+	for i := range rigs {
+		rigs[i] = start(t, func(r *rig, c *agentd.Config) {
+			r.backend = backend
+			c.ID = fmt.Sprintf("a%d", i)
+			c.Uplink, c.Queue, c.Bus, c.Depths = backend, backend, backend, backend.Depths
+			if change != nil {
+				change(c)
+			}
+		})
+	}
+	return backend, rigs
 }
 
 // after lets virtual time pass, and everything that happens in it.

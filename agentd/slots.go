@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"ci/agentd/admission"
 	"ci/agentd/runner"
 	"ci/pkg/ci"
 )
@@ -74,13 +75,15 @@ func (a *Agent) quotaOf(work *ci.Work) ci.Quota {
 }
 
 // held sums up what the slots take. a.mu is held.
-func (a *Agent) held() ci.Quota {
-	var sum ci.Quota
+func (a *Agent) held() ci.Quota { return admission.Sum(a.shares()) }
+
+// shares are what each slot takes. a.mu is held.
+func (a *Agent) shares() []ci.Quota {
+	shares := make([]ci.Quota, 0, len(a.slots))
 	for _, s := range a.slots {
-		sum.CPUs += s.quota.CPUs
-		sum.Memory += s.quota.Memory
+		shares = append(shares, s.quota)
 	}
-	return sum
+	return shares
 }
 
 // live returns the claims of the runs that have not ended, by run.

@@ -57,6 +57,54 @@ func (a *Agent) refreshWaiting(ctx context.Context) error {
 	return nil
 }
 
+// refreshKept asks for which of the lanes that this agent could keep room for it
+// may. What can't be asked stays as it was until its time is over.
+func (a *Agent) refreshKept(ctx context.Context) error {
+	a.mu.Lock()
+	candidates := a.situation().Candidates()
+	a.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.HeartbeatEvery)
+	defer cancel()
+	for _, lane := range candidates {
+		asked := time.Now() // a yes is at least this old when it comes
+		yes, err := a.keep(ctx, lane)
+		if err != nil {
+			return err
+		}
+		a.mu.Lock()
+		delete(a.kept, lane)
+		if yes {
+			a.kept[lane] = asked.Add(ci.KeepFor)
+		}
+		a.mu.Unlock()
+	}
+	return nil
+}
+
+func (a *Agent) keep(ctx context.Context, lane ci.Lane) (bool, error) {
+	if k, ok := a.cfg.Uplink.(Keeper); ok {
+		return k.Keep(ctx, a.cfg.ID, lane)
+	}
+	return true, nil
+}
+
+// keeping returns the lanes that this agent may keep its room for. a.mu is held.
+func (a *Agent) keeping() map[ci.Lane]bool {
+	if len(a.kept) == 0 {
+		return nil
+	}
+	now := time.Now()
+	lanes := map[ci.Lane]bool{}
+	for lane, until := range a.kept {
+		if now.Before(until) {
+			lanes[lane] = true
+		} else {
+			delete(a.kept, lane)
+		}
+	}
+	return lanes
+}
+
 // waited returns how long each lane's first run has waited. a.mu is held.
 func (a *Agent) waited() map[ci.Lane]time.Duration {
 	if len(a.waiting) == 0 {

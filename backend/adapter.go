@@ -34,3 +34,17 @@ func (r records) SetDrain(ctx context.Context, agent string, d *ci.Drain) error 
 func (r records) PutConfig(ctx context.Context, c *ci.Config, ifVersion int64) error {
 	return r.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.PutConfig(ctx, c, ifVersion) })
 }
+
+// PutEventTrigger creates or replaces an event trigger.
+func (r records) PutEventTrigger(ctx context.Context, t *ci.EventTrigger, ifVersion int64) (created bool, err error) {
+	err = r.Write(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
+		created, err = tx.PutEventTrigger(ctx, t, ifVersion)
+		return err
+	})
+	return created, err
+}
+
+// DeleteEventTrigger removes an event trigger.
+func (r records) DeleteEventTrigger(ctx context.Context, name string) error {
+	return r.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.DeleteEventTrigger(ctx, name) })
+}

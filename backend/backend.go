@@ -21,7 +21,8 @@ import (
 	"ci/backend/blob/file"
 	"ci/backend/blob/s3"
 	"ci/backend/engine"
-	"ci/backend/queue/nats"
+	"ci/backend/inprocess"
+	"ci/backend/podcost"
 	"ci/backend/source"
 	"ci/backend/store"
 )
@@ -34,6 +35,9 @@ type Config struct {
 	Database string
 	Queue    string
 	Blobs    string
+	// Pipelines is the URL of the database of pipelines; "" means Database where
+	// that is Postgres, else SQLite in Dir.
+	Pipelines string
 	// URL is where people reach the API; runs' addresses begin with it.
 	URL string
 	// Hosts are the names that requests may be addressed to; empty accepts all.
@@ -42,29 +46,41 @@ type Config struct {
 	GitAllow []string
 	// Secrets says where secrets lie; its Key defaults to secret.key in Dir, made if missing.
 	Secrets SecretsConfig
+	// Repositories makes what opens repositories of forges, given what is known of
+	// these; nil opens none.
+	Repositories func(Forges) engine.Repositories
 	// Key signs tokens.
 	Key ed25519.PrivateKey
 	// Lease is how long an agent may be silent; 0 is the default.
-	Lease   time.Duration
-	Version string
-	Log     *slog.Logger
-	Metrics *prometheus.Registry
+	Lease time.Duration
+	// PodCosts is the namespace of agents that are pods, whose deletion costs are
+	// kept; "" keeps none.
+	PodCosts string
+	Version  string
+	Log      *slog.Logger
+	Metrics  *prometheus.Registry
 }
 
 // Backend is everything behind the API.
 type Backend struct {
 	Store  *store.Store
-	Queue  *nats.Driver
+	Queue  *Broker
 	Blobs  blob.Store
 	Source *source.Source
 	Engine *engine.Engine
 	Auth   *auth.Authority
 	// Secrets is what is confidential.
 	Secrets *Secrets
+	// Pipelines is a layer on top: a client of the Handler.
+	Pipelines *Pipelines
+
+	pipelinesToken *pipelinesToken // what they trigger with
 
 	config Config
+	costs  *podcost.Keeper // nil: none are kept
 	http   http.Handler
-	stop   chan struct{} // closed: streams and held answers end
+	inside *inprocess.Transport // how Pipelines and the pages reach the Handler
+	stop   chan struct{}        // closed: streams and held answers end
 	once   sync.Once
 }
 
@@ -72,6 +88,7 @@ type Backend struct {
 // opened is closed.
 func New(ctx context.Context, c Config) (*Backend, error) {
 	b := &Backend{config: c, stop: make(chan struct{})}
+	b.inside = inprocess.New(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.http.ServeHTTP(w, r) }))
 	if err := b.open(ctx); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
@@ -83,7 +100,10 @@ func (b *Backend) open(ctx context.Context) (err error) {
 	if b.Store, err = store.Open(ctx, orDefault(c.Database, "sqlite:"+filepath.Join(c.Dir, "ci.db")), c.Log); err != nil {
 		return err
 	}
-	if b.Queue, err = nats.Open(nats.Config{URL: c.Queue, Dir: filepath.Join(c.Dir, "queue"), Log: c.Log}); err != nil {
+	if err = b.Store.Own(); err != nil {
+		return err
+	}
+	if b.Queue, err = OpenBroker(c.Queue, c.Dir, c.Log); err != nil {
 		return err
 	}
 	if b.Blobs, err = OpenBlobs(c.Blobs, c.Dir); err != nil {
@@ -97,14 +117,23 @@ func (b *Backend) open(ctx context.Context) (err error) {
 		return err
 	}
 	parts := engine.Config{
-		Store: b.Store, Queue: b.Queue, Bus: b.Queue.Bus(), Blobs: b.Blobs, Planner: b.Source,
+		Store: b.Store, Queue: b.Queue.Queue, Bus: b.Queue.Bus(), Blobs: b.Blobs, Planner: b.Source,
 		Log: c.Log, URL: c.URL, Lease: c.Lease, Observe: newPhases(c.Metrics).observe,
 	}
 	b.Secrets.Give(&parts)
+	if c.Repositories != nil {
+		parts.Repositories = c.Repositories(b.Secrets.Forges)
+	}
 	if b.Engine, err = engine.New(parts); err != nil {
 		return err
 	}
 	if b.Auth, err = auth.New(b.Store, c.Key, b.Store.Now); err != nil {
+		return err
+	}
+	if err := errors.Join(b.scaling(), b.Checks().measure(c.Metrics)); err != nil {
+		return err
+	}
+	if err := b.pipelines(ctx); err != nil {
 		return err
 	}
 	b.http, err = b.handler(b.stop)
@@ -136,6 +165,11 @@ func (b *Backend) Release() { b.once.Do(func() { close(b.stop) }) }
 func (b *Backend) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return b.Engine.Run(ctx) })
+	g.Go(func() error { return b.Pipelines.Run(ctx) })
+	g.Go(func() error { return b.pipelinesToken.run(ctx) })
+	if b.costs != nil {
+		g.Go(func() error { return b.costs.Run(ctx) })
+	}
 	return g.Wait()
 }
 
@@ -145,12 +179,18 @@ func (b *Backend) Check(ctx context.Context) map[string]error {
 		"database": b.Store.Ping(ctx),
 		"queue":    b.Queue.Check(ctx),
 		"blobs":    b.Blobs.Check(ctx),
+
+		"pipelines": b.Pipelines.Check(ctx),
 	}
 }
 
 // Close closes what New opened, in reverse. Run must have returned before.
 func (b *Backend) Close() error {
-	errs := []error{b.Secrets.Close()}
+	errs := []error{b.inside.Close()}
+	if b.Pipelines != nil {
+		errs = append(errs, b.Pipelines.Close())
+	}
+	errs = append(errs, b.Secrets.Close())
 	if b.Queue != nil {
 		errs = append(errs, b.Queue.Close())
 	}

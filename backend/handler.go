@@ -2,6 +2,8 @@ package backend
 
 import (
 	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"net/http"
 	"strconv"
 
@@ -10,23 +12,45 @@ import (
 
 	"ci/backend/engine"
 	"ci/backend/rest"
+	"ci/backend/web"
 	"ci/pkg/jobfile"
 )
 
 // handler joins the API with the rooms behind it.
 func (b *Backend) handler(stop <-chan struct{}) (http.Handler, error) {
 	c := rest.Config{
-		Engine: b.Engine, Store: records{b.Store}, Bus: b.Queue.Bus(), Auth: b.Auth, Secrets: b.Secrets.Store, Registries: b.Secrets.Registries, SSHKeys: b.Secrets.SSHKeys, ScanHost: b.Source.ScanHost,
+		Engine: b.Engine, Work: b.Engine, Store: records{b.Store}, Bus: b.Queue.Bus(), Auth: b.Auth, Secrets: b.Secrets.Store, Registries: b.Secrets.Registries, SSHKeys: b.Secrets.SSHKeys, Forges: b.Secrets.Forges, EventTriggers: records{b.Store}, ScanHost: b.Source.ScanHost,
 		Console: b.Engine.Console(), Blobs: b.Blobs, ResultKey: engine.ResultKey,
 		CheckSpec: jobfile.ParseFreestyle,
 		CheckURL:  func(_ context.Context, url string) error { return b.Source.CheckURL(url) },
-		Ready:     b.Check, Schema: jobfile.Schema(), Hosts: b.config.Hosts, Log: b.config.Log, Stop: stop,
+		Ready:     b.Check, Warnings: b.Queue.Warnings, Schema: jobfile.Schema(), Hosts: b.config.Hosts, Log: b.config.Log, Stop: stop,
+		Layers: map[string]http.Handler{"/pipelines": b.Pipelines.Handler()},
 	}
 	if reg := b.config.Metrics; reg != nil {
 		c.Metrics = promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
 		c.Observe = newRequests(reg).observe
 	}
-	return rest.New(c)
+	h, err := rest.New(c)
+	if err != nil {
+		return nil, err
+	}
+	return b.withPages(h, stop)
+}
+
+// withPages adds the pages for people. They know the API alone, and call it as anybody would.
+func (b *Backend) withPages(h http.Handler, stop <-chan struct{}) (http.Handler, error) {
+	// All cids sign tokens with one key, so all of them open the cookies of each other.
+	key, err := hkdf.Key(sha256.New, b.config.Key.Seed(), nil, "ci pages session", 32)
+	if err != nil {
+		return nil, err
+	}
+	pages, err := web.New(web.Config{
+		API: h, Transport: b.inside, SessionKey: key, URL: b.config.URL, Stop: stop, Log: b.config.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return pages.Handler(), nil
 }
 
 // requests measures answers by route.

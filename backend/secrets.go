@@ -32,6 +32,7 @@ type Secrets struct {
 	Store      secret.Store
 	Registries *sealed.Registries
 	SSHKeys    *sealed.SSHKeys
+	Forges     *sealed.Forges
 
 	vault *vault.Vault
 }
@@ -77,7 +78,7 @@ func (s *Secrets) openSealed(ctx context.Context, c SecretsConfig, db *store.Sto
 		log.Error("the secret key does not fit the database; runs that need secrets will end as error", "key", c.Key, "err", err)
 	}
 	s.Store, s.Registries = sealed.New(db, s.Box), sealed.NewRegistries(db, s.Box)
-	s.SSHKeys = sealed.NewSSHKeys(db, s.Box)
+	s.SSHKeys, s.Forges = sealed.NewSSHKeys(db, s.Box), sealed.NewForges(db, s.Box)
 	return nil
 }
 

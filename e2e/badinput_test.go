@@ -42,7 +42,7 @@ func badInputCommand(ts *testscript.TestScript, neg bool, args []string) {
 		admin: admin,
 		read:  rig.NewClient(admin.URL, ts.Getenv("READ")),
 		other: rig.NewClient(admin.URL, ts.Getenv("OTHER")),
-		vars:  map[string]string{"name": "done", "id": ts.Getenv("ID"), "result": "out", "key": "NPM_TOKEN", "host": "registry.example.com"},
+		vars:  map[string]string{"name": "done", "id": ts.Getenv("ID"), "result": "out", "key": "NPM_TOKEN", "host": "registry.example.com", "call": "1"},
 	}
 	all, err := t.endpoints()
 	ts.Check(err)

@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	stopPatience = 40 * time.Second
+	stopPatience = 3 * time.Minute
 	// patience is how long a scenario waits for something that should happen
 	// soon, on a machine that does much else.
-	patience = 3 * time.Minute
+	patience = 8 * time.Minute
 )
 
 type command = func(ts *testscript.TestScript, neg bool, args []string)
@@ -27,7 +27,10 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	cid use NAME                   the one that is asked from now on: CI_URL, CI_TOKEN, AGENT, DATA, ADDR
 //	cid stop|kill|term|gone NAME   SIGTERM and wait, kill -9, SIGTERM, wait for its end
 //	agent start|stop|kill|term|gone NAME [FLAG…]   the same for a ci-agent
+//	agent new NAME [FLAG…]         only chooses its id: AGENT
+//	balance NAME                   what listens at $BALANCED hands connections on to this cid from now on, and cuts the others
 //	postgres, nats                 servers for both; set DATABASE and QUEUE
+//	rabbitmq start|kill|again      a RabbitMQ server; sets QUEUE; kill -9, and again on the same store
 //	repo init REPO                 a repository at $GIT_URL/REPO.git
 //	repo commit REPO BRANCH DIR [VAR]  DIR becomes a commit; VAR gets its id
 //	repo off|on|hold|release       the git host goes away, comes back, holds its answers back, lets them go
@@ -53,10 +56,15 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	fill FOLDER                    puts the script's variables in the places of <NAME>, in all files of a folder
 //	engine start                   a Docker engine on another machine; sets ENGINE and ENGINE_IP, moves the git host to where it is reached, and is the Docker that is meant from now on
 //	engine bare                    soon that engine has nothing but images
+//	guide FILE                     the shell scripts of a guide in docs/guides become script1, script2 and so on
+//	variable VAR FILE              VAR gets the text of a file, without its line end
+//	github                         a GitHub for tests; sets GITHUB
+//	confirm FILE                   does at that GitHub what a person does with the page that ci forge setup has named in FILE
+//	examples                       every example in the help of ci works
 //	bad-input                      see badinput_test.go
 func commands() map[string]command {
 	return map[string]command{
-		"cid": cidCommand, "agent": agentCommand, "postgres": postgresCommand, "nats": natsCommand, "repo": repoCommand,
+		"cid": cidCommand, "agent": agentCommand, "balance": balanceCommand, "postgres": postgresCommand, "nats": natsCommand, "rabbitmq": rabbitmqCommand, "repo": repoCommand,
 		"put": putCommand, "trigger": triggerCommand, "http": httpCommand, "status": statusCommand, "header": headerCommand,
 		"jq": jqCommand, "set": setCommand, "save": saveCommand, "body": bodyCommand, "problem": problemCommand,
 		"done": doneCommand, "await": awaitCommand, "follow": followCommand, "followed": followedCommand,
@@ -65,6 +73,8 @@ func commands() map[string]command {
 		"memory": memoryCommand, "sshd": sshdCommand, "authorize": authorizeCommand, "image": imageCommand,
 		"exec-clean": execCleanCommand, "busybox": busyboxCommand,
 		"server": serverCommand, "fill": fillCommand, "engine": engineCommand,
+		"github": githubCommand, "confirm": confirmCommand,
+		"guide": guideCommand, "examples": examplesCommand, "variable": variableCommand,
 	}
 }
 

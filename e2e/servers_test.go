@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -46,11 +47,32 @@ func agentCommand(ts *testscript.TestScript, neg bool, args []string) {
 		s.agents[name] = a
 		ts.Setenv("AGENT", a.id)
 	}
-	if args[0] != "start" {
+	switch args[0] {
+	case "new":
+		return
+	case "start":
+	default:
 		ended(ts, a.Process, args[0])
 		return
 	}
 	p, err := rig.Launch(filepath.Join(s.work, "home", name+".log"), s.bin.Path("ci-agent"), environ(ts), a.args...)
 	ts.Check(err)
 	a.Process = p
+}
+
+func balanceCommand(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 1, 1)
+	s := on(ts)
+	if s.balancer == nil {
+		b, err := rig.NewBalancer()
+		ts.Check(err)
+		s.balancer = b
+		s.closers = append(s.closers, b.Close)
+		ts.Setenv("BALANCED", "http://"+b.Addr)
+	}
+	c := s.cids[args[0]]
+	if c == nil {
+		ts.Fatalf("there is no cid %s", args[0])
+	}
+	s.balancer.Point(strings.TrimPrefix(c.URL, "http://"))
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"ci/backend/queue/queuetest/rabbitserver"
 	"ci/e2e/rig"
 	"ci/pkg/sshkey/sshdtest"
 )
@@ -24,7 +25,9 @@ type stage struct {
 	cids     map[string]*rig.Cid
 	agents   map[string]*agent
 	nats     *natsServer
+	rabbit   *rabbitserver.Server
 	sshd     *sshdtest.Server
+	balancer *rig.Balancer
 	engine   *rig.Engine // nil: the scenario's Docker is that of the tests
 	answer   *rig.Answer
 	follow   *follow

@@ -33,32 +33,62 @@ staticcheck() {
   tools/modules.sh tools/staticcheck && go tool -modfile=tools/staticcheck/go.mod staticcheck ./...
 }
 
-# tests prints a line a package as go test does, and keeps what was skipped and why.
+# charts has modules of its own: Helm and Kubernetes as libraries.
+charts() { (cd tools/charts && go vet . && go test -count=1 .); }
+
+# programs builds ours once, for all tests that start them: to link them takes
+# half a minute, and a gigabyte, each time.
+programs() {
+  go build -o "$work/bin/" ./cmd/ci ./cmd/cid ./cmd/ci-agent && export CI_BIN=$work/bin
+}
+
+# images makes the Debian that images start from, and what is installed into
+# ours: minutes, the first time, and no test's time limit is for that.
+images() {
+  BIN=$work/bin IMAGES="cid agent" tools/images.sh "$tag"
+}
+
+# tests prints a line a package as go test does; go vet was a step of its own.
 tests() {
-  local out=$work/tests status=0
-  go test -timeout "${TEST_TIMEOUT:-30m}" ./... 2>&1 | tee "$out" | grep --line-buffered -v '\[no test files\]$'
+  local status=0
+  go test -vet=off -timeout "${TEST_TIMEOUT:-45m}" "$@" 2>&1 | tee -a "$work/tests" | grep -a --line-buffered -v '\[no test files\]$'
   status=${PIPESTATUS[0]} # of go test, not of tee or grep
-  grep -E '^(FAIL|--- FAIL|panic:)' "$out" >"$work/failures" || true
+  grep -aE '^(FAIL|--- FAIL|panic:)' "$work/tests" >"$work/failures" || true
   return "$status"
 }
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+# Those that start containers of their own have the engine to themselves: it
+# makes one network at a time, and two packages at once only wait for each other.
+engine=(./agentd/docker/... ./e2e/...)
+others() { go list ./... | grep -vE '^ci/(agentd/docker|e2e)(/|$)'; }
 
-step "programs that tests need" tools/need.sh git curl openssh-client openssh-server postgresql redis-server busybox-static docker.io fuse-overlayfs iptables
+tag=test-$$
+end() {
+  docker rmi "cid:$tag" "ci-agent:$tag" >/dev/null 2>&1 || true
+  rm -rf "$work"
+}
+work=$(mktemp -d)
+trap end EXIT
+
+step "programs that tests need" tools/need.sh git curl openssh-client openssh-server postgresql redis-server rabbitmq-server busybox-static docker.io fuse-overlayfs iptables iproute2 tmux chromium
+step "programs that the tests of images need" tools/need.sh docker-compose mmdebstrap
 docker version >/dev/null 2>&1 || notes+=("Docker does not answer: the tests of real containers fail")
 step "modules" tools/modules.sh
 step "the house rules" go test -count=1 .
 step "go vet" go vet ./...
 step "gofumpt" gofumpt
 step "staticcheck" staticcheck
-step "tests" tests
+step "charts" charts
+step "programs" programs
+step "images" images
+step "tests" tests $(others)
+step "tests with containers" tests -p 1 "${engine[@]}"
 
 echo
 echo "== summary, after $((SECONDS - began)) s"
 for n in "${notes[@]+"${notes[@]}"}"; do echo "   note: $n"; done
 if [ ${#failed[@]} = 0 ]; then
-  echo "   everything passed: $(grep -c '^ok' "$work/tests") packages with tests"
+  echo "   everything passed: $(grep -ac '^ok' "$work/tests") packages with tests"
   exit 0
 fi
 [ ! -s "$work/failures" ] || sed 's/^/   /' "$work/failures"

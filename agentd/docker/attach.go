@@ -25,13 +25,45 @@ type attached struct {
 
 // attach connects to a container that has not started, so that nothing is lost.
 func (d *Driver) attach(ctx context.Context, name string, stderr io.Writer) (*attached, error) {
+	return d.attachTo(ctx, name, container.AttachOptions{Stream: true, Stdin: true, Stdout: true, Stderr: true}, stderr)
+}
+
+func (d *Driver) attachTo(ctx context.Context, name string, o container.AttachOptions, stderr io.Writer) (*attached, error) {
 	ctx, cancel := making(ctx)
 	defer cancel()
-	h, err := d.api.ContainerAttach(ctx, name, container.AttachOptions{Stream: true, Stdin: true, Stdout: true, Stderr: true})
+	h, err := hijack(ctx, func(ctx context.Context) (types.HijackedResponse, error) {
+		return d.api.ContainerAttach(ctx, name, o)
+	})
 	if err != nil {
 		return nil, d.explain(err, fmt.Sprintf("container %s can't be attached to", name))
 	}
 	return &attached{hijacked: h, aside: stderr}, nil
+}
+
+// hijack bounds a call that takes over its connection: the engine's library asks
+// ctx no more once it has dialled, and waits for an engine that hangs for ever.
+// The connection that comes too late is closed.
+func hijack(ctx context.Context, call func(context.Context) (types.HijackedResponse, error)) (types.HijackedResponse, error) {
+	type answer struct {
+		h   types.HijackedResponse
+		err error
+	}
+	answered := make(chan answer, 1)
+	go func() { // ends when the engine answers or ends
+		h, err := call(ctx)
+		answered <- answer{h, err}
+	}()
+	select {
+	case a := <-answered:
+		return a.h, a.err
+	case <-ctx.Done():
+		go func() { // as the other
+			if a := <-answered; a.err == nil {
+				a.h.Close()
+			}
+		}()
+		return types.HijackedResponse{}, context.Cause(ctx)
+	}
 }
 
 // Read reads standard output. The engine sends frames behind eight bytes: the

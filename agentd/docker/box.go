@@ -46,6 +46,7 @@ type box struct {
 	running bool       // the work order is sent
 	pending runner.Signal
 	held    []string // ids of images in use
+	said    map[string]bool
 	removal sync.Mutex
 }
 
@@ -64,6 +65,20 @@ func (b *box) Signal(s runner.Signal) error {
 		return ci.Errorf(ci.CodeUnavailable, "the script can't be signalled: %w", err)
 	}
 	return nil
+}
+
+// first says whether something is said for the first time in this run.
+func (b *box) first(what string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.said[what] {
+		return false
+	}
+	if b.said == nil {
+		b.said = map[string]bool{}
+	}
+	b.said[what] = true
+	return true
 }
 
 // Remove takes away the containers, volumes and network of the run. It goes on when ctx ends,

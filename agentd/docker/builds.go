@@ -99,7 +99,9 @@ func (b *box) built(ctx context.Context, spec *ci.Build, plan *build.Plan, key s
 		if err == nil {
 			b.hold(im.id)
 			b.d.keeper.touch(tag)
-			fmt.Fprintf(console, "%s was built before from the same files; using that image\n", spec.Dockerfile)
+			if b.first("image " + tag) {
+				fmt.Fprintf(console, "%s was built before from the same files; using that image\n", spec.Dockerfile)
+			}
 			return im, "cached", nil
 		}
 		if !notFound(err) {
@@ -120,6 +122,7 @@ func (b *box) built(ctx context.Context, spec *ci.Build, plan *build.Plan, key s
 		case err != nil:
 			return image{}, "", err
 		}
+		b.first("image " + tag) // no need to say that it was there when the run wants it again
 		if im, err = b.d.inspectImage(ctx, tag); err == nil {
 			b.hold(im.id)
 			b.keep(ctx, tag, im)
@@ -136,16 +139,27 @@ func (b *box) makeImage(ctx context.Context, spec *ci.Build, plan *build.Plan, k
 		return "fetched from the cache registry", nil
 	}
 	fmt.Fprintf(out, "Building %s\n", spec.Dockerfile)
-	err := plan.Run(ctx, b.d.api.DialHijack, stream, build.Output{
+	ctx, stop, err := b.withinDisk(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer stop()
+	err = plan.Run(ctx, b.d.api.DialHijack, stream, build.Output{
 		Tag: b.d.buildTag(key), Labels: map[string]string{labelBuild: key},
-		Caches: b.d.secretName("caches", b.order.Job),
-		Memory: b.order.Spec.Resources.Memory, CPUs: min(b.order.Spec.Resources.CPUs, float64(b.shared.cores)),
+		Caches:  b.d.secretName("caches", b.order.Job),
+		Toolbox: b.stepToolbox(), CPUs: min(b.order.Spec.Resources.CPUs, float64(b.shared.cores)),
 	}, out)
 	if err != nil {
 		return "", err
 	}
 	b.d.shareBuilt(key, a)
 	return "built", nil
+}
+
+// stepToolbox is what keeps RUN steps within the run's limits.
+func (b *box) stepToolbox() build.Toolbox {
+	r := b.order.Spec.Resources
+	return build.Toolbox{Image: b.shared.toolboxRef, Limits: pipe.StepLimits{Memory: r.Memory, Pids: r.Pids, Disk: b.d.cfg.Disk, Floor: b.d.cfg.diskFloor}}
 }
 
 // buildTag is under which this agent finds an image that it has built. Another

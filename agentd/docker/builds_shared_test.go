@@ -2,11 +2,14 @@ package docker
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -45,15 +48,37 @@ func TestAbortEndsABuild(t *testing.T) {
 // running says whether a process with such a command line is on this machine.
 func running(t *testing.T, words string) bool {
 	t.Helper()
+	return len(processes(t, func(cmdline string) bool { return strings.Contains(cmdline, words) })) > 0
+}
+
+// processes are those of this machine with such a command line.
+func processes(t *testing.T, such func(cmdline string) bool) (ids []int) {
+	t.Helper()
 	list, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	require.NoError(t, err)
 	for _, file := range list {
 		text, _ := os.ReadFile(file)
-		if strings.Contains(strings.ReplaceAll(string(text), "\x00", " "), words) {
-			return true
+		if such(strings.TrimSpace(strings.ReplaceAll(string(text), "\x00", " "))) {
+			id, err := strconv.Atoi(strings.Split(file, "/")[2])
+			require.NoError(t, err)
+			ids = append(ids, id)
 		}
 	}
-	return false
+	return ids
+}
+
+// endWhile ends all processes with this command line, until told to stop.
+func endWhile(t *testing.T, cmdline string, stop <-chan struct{}) {
+	for {
+		for _, id := range processes(t, func(c string) bool { return c == cmdline }) {
+			_ = syscall.Kill(id, syscall.SIGKILL) // it may have gone meanwhile
+		}
+		select {
+		case <-stop:
+			return
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // Two runs that want the same image at the same time make it once, and when the
@@ -61,8 +86,10 @@ func running(t *testing.T, words string) bool {
 func TestBuildIsShared(t *testing.T) {
 	t.Parallel()
 	d := agent(t)
-	// The random word keeps the engine from knowing the step from an earlier test.
-	r := project(t, map[string]string{"Dockerfile": fmt.Sprintf("FROM %s\nARG ABORT\nRUN echo begun-$((40+3)) $ABORT %s; sleep 4; date +%%N > /stamp\n", busyBase, rand.Text())})
+	// The builds end when the test ends this process of theirs. Its number also
+	// keeps the engine from knowing the step from an earlier test.
+	hold := fmt.Sprintf("sleep %d", 100_000+rand.N(900_000_000))
+	r := project(t, map[string]string{"Dockerfile": fmt.Sprintf("FROM %s\nARG ABORT\nRUN echo begun-$((40+3)) $ABORT; %s; date +%%N > /stamp\n", busyBase, hold)})
 	for _, abort := range []bool{false, true} {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -79,14 +106,21 @@ func TestBuildIsShared(t *testing.T) {
 		eventually(t, func() bool { return strings.Contains(first.String(), "begun-43") }, "the first build's step")
 		two := building(r, "cat /stamp", args)
 		said := told(&two)
-		if abort {
-			go func() {
-				if waits(d.builds.count, 2) {
-					cancel()
-				}
-			}()
-		}
+		made := make(chan struct{})
+		var beside sync.WaitGroup
+		beside.Go(func() {
+			if !awaitCount(d.builds.count, 2, made) {
+				return
+			}
+			if abort {
+				cancel()
+				awaitCount(d.builds.count, 1, made)
+			}
+			endWhile(t, hold, made)
+		})
 		b, console, err := prepared(t, d, two)
+		close(made)
+		beside.Wait()
 		require.NoError(t, err, console)
 		_, err = b.Run(t.Context(), func() {}, &output{})
 		require.NoError(t, err)
@@ -103,13 +137,14 @@ func TestBuildIsShared(t *testing.T) {
 	require.Len(t, builtTags(t, d), 2)
 }
 
-// waits polls until count is n.
-func waits(count func() int, n int) bool {
-	for range 1000 {
-		if count() == n {
-			return true
+// awaitCount polls until count is n; false when it was told to stop before.
+func awaitCount(count func() int, n int, stop <-chan struct{}) bool {
+	for count() != n {
+		select {
+		case <-stop:
+			return false
+		case <-time.After(20 * time.Millisecond):
 		}
-		<-time.After(20 * time.Millisecond)
 	}
-	return false
+	return true
 }

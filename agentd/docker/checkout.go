@@ -129,6 +129,9 @@ func (b *box) fetchOrder(key []runner.Relay, mirrored bool) pipe.Fetch {
 	if mirrored {
 		o.Mirror = mirrorFolder
 	}
+	if b.order.HTTP != nil {
+		o.Authorization = b.order.HTTP.Authorization()
+	}
 	if len(key) > 0 {
 		o.Agent = &listens(key)[0]
 		o.KnownHosts = string(sshkey.KnownHosts(b.order.SSH.Hosts))

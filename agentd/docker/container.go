@@ -99,16 +99,17 @@ func (d *Driver) create(ctx context.Context, name string, c *container.Config, h
 
 // createIn says more about the container's networks than h does.
 func (d *Driver) createIn(ctx context.Context, name string, c *container.Config, h *container.HostConfig, n *network.NetworkingConfig) error {
-	ctx, cancel := making(ctx)
-	defer cancel()
-	_, err := d.api.ContainerCreate(ctx, c, h, n, nil, name)
+	err := d.starting.do(ctx, func(ctx context.Context) error {
+		_, err := d.api.ContainerCreate(ctx, c, h, n, nil, name)
+		return err
+	})
 	return d.explain(err, "the container can't be made")
 }
 
 func (d *Driver) start(ctx context.Context, name string) error {
-	ctx, cancel := making(ctx)
-	defer cancel()
-	err := d.api.ContainerStart(ctx, name, container.StartOptions{})
+	err := d.starting.do(ctx, func(ctx context.Context) error {
+		return d.api.ContainerStart(ctx, name, container.StartOptions{})
+	})
 	return d.explain(err, "the container can't be started")
 }
 

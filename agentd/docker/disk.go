@@ -157,6 +157,17 @@ func (m *meters) drop(b *box) {
 	delete(m.all, b)
 }
 
+// taken is what all runs have written together, as far as known.
+func (m *meters) taken() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var sum int64
+	for b := range m.all {
+		sum += b.meter.taken.Load()
+	}
+	return sum
+}
+
 // relieve makes room on a disk that is nearly full: the run that has written
 // most is ended, and others after it if that is not enough.
 func (m *meters) relieve(free int64, log *slog.Logger) {

@@ -56,8 +56,12 @@ type Config struct {
 	// container, its services' and its volumes; 0 means DefaultDisk, less no limit.
 	Disk      int64
 	diskFloor int64 // for tests
-	// mirrorFrom and mirrorBudget are for tests.
-	mirrorFrom, mirrorBudget int64
+	// MirrorBudget is how many bytes of large repositories are kept between
+	// checkouts; 0 means DefaultMirrorBudget, less keeps none.
+	MirrorBudget int64
+	// mirrorFrom, slack and grace are for tests.
+	mirrorFrom, slack int64
+	grace             time.Duration
 }
 
 // DefaultSubnet is seldom used elsewhere, and not among Docker's own.
@@ -79,29 +83,36 @@ type Driver struct {
 	pushing    context.Context // of all pushes
 	stopPushes context.CancelFunc
 	meters     meters
+	networking *turns // networks that are made or removed
+	starting   *turns // containers that are made or started
 	// subnets are those of the networks of single runs.
 	subnets subnets
 
 	opening sync.Mutex // held by Open and Close
+	touched bool       // Open has begun to make things; under opening
 	mu      sync.Mutex
 	shared  *shared // nil until Open
 	// warnings are what Open found that the engine can't enforce.
 	warnings []string
+	// engine is what the log was told of the engine.
+	engine string
 }
 
 // shared is what all runs of the agent use.
 type shared struct {
 	toolbox image
-	noGit   bool   // the toolbox image has no git
-	volume  string // with the toolbox's binary
-	network string
-	mtu     string // of every network's packets; "" is the engine's own choice
-	cores   int    // the engine refuses to give a container more
-	os      string // the engine's, as it says it
-	arch    string
-	pool    *pool
-	mirrors *mirrors
-	walled  bool // the wall is up
+	// toolboxRef is its full reference.
+	toolboxRef string
+	noGit      bool   // the toolbox image has no git
+	volume     string // with the toolbox's binary
+	network    string
+	mtu        string // of every network's packets; "" is the engine's own choice
+	cores      int    // the engine refuses to give a container more
+	os         string // the engine's, as it says it
+	arch       string
+	pool       *pool
+	mirrors    *mirrors
+	walled     bool // the wall is up
 }
 
 var _ runner.Driver = (*Driver)(nil)
@@ -123,6 +134,7 @@ func New(cfg Config) (*Driver, error) {
 		return nil, err
 	}
 	cfg.Disk, cfg.diskFloor = cmp.Or(cfg.Disk, DefaultDisk), cmp.Or(cfg.diskFloor, diskFloor)
+	cfg.slack, cfg.grace = cmp.Or(cfg.slack, slack), cmp.Or(cfg.grace, graceTime)
 	if cfg.Executable == "" {
 		if cfg.Executable, err = os.Executable(); err != nil {
 			return nil, ci.Errorf(ci.CodeInternal, "the running binary can't be found: %w", err)
@@ -136,7 +148,7 @@ func New(cfg Config) (*Driver, error) {
 	if err != nil {
 		return nil, ci.Errorf(ci.CodeInvalid, "the Docker engine's address is not valid: %w; an example is unix:///var/run/docker.sock", err)
 	}
-	d := &Driver{cfg: cfg, subnet: subnet.Masked(), api: api, log: cfg.Log, cache: cache, keeper: newKeeper(cfg.Dir, cfg.ImageBudget, cfg.Log)}
+	d := &Driver{cfg: cfg, subnet: subnet.Masked(), api: api, log: cfg.Log, cache: cache, keeper: newKeeper(cfg.Dir, cfg.ImageBudget, cfg.Log), networking: newTurns(networkTurns), starting: newTurns(containerTurns)}
 	d.pushing, d.stopPushes = context.WithCancel(context.Background()) // ends with Close
 	_, upper := halves(d.subnet)
 	d.subnets.begin(upper, d.hash)

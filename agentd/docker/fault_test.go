@@ -1,8 +1,10 @@
 package docker
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -17,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ci/agentd/runner"
+	"ci/agentd/toolbox/pipe"
 )
 
 // flaky is an engine whose n-th call fails: refused before it is carried out,
@@ -25,6 +28,16 @@ type flaky struct {
 	count atomic.Int64
 	fail  atomic.Int64 // which call; 0 for none
 	after atomic.Bool  // whether the engine still does it
+	// before is called with each call, before the engine is.
+	before atomic.Pointer[hook]
+}
+
+type hook struct{ call func(*http.Request) }
+
+// readBody reads what a call brings, so that it can still be handed on.
+func readBody(r *http.Request) {
+	body, _ := io.ReadAll(r.Body) // what is missing the engine misses too
+	r.Body = io.NopCloser(bytes.NewReader(body))
 }
 
 func newFlaky(t *testing.T) (*flaky, string) {
@@ -49,6 +62,9 @@ func newFlaky(t *testing.T) (*flaky, string) {
 	listener, err := net.Listen("unix", path)
 	require.NoError(t, err)
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if before := f.before.Load(); before != nil {
+			before.call(r)
+		}
 		if n := f.count.Add(1); n == f.fail.Load() {
 			if !f.after.Load() {
 				w.WriteHeader(http.StatusInternalServerError)
@@ -105,6 +121,51 @@ func TestEveryCallMayFail(t *testing.T) {
 	}
 	require.NotZero(t, failed, "no failure had any consequence")
 	require.NoError(t, live())
+	require.NoError(t, d.Close(t.Context()))
+	requireNothing(t, d)
+}
+
+// An agent may be told to end at any moment of its start: nothing of it stays.
+func TestOpenMayBeGivenUp(t *testing.T) {
+	t.Parallel()
+	f, host := newFlaky(t)
+	c := config("test-given-up")
+	c.Host = host
+	d, err := New(c)
+	require.NoError(t, err)
+	for n := int64(1); ; n++ {
+		ctx, giveUp := context.WithCancel(t.Context())
+		var made atomic.Int64
+		f.before.Store(&hook{func(r *http.Request) {
+			if r.Method == http.MethodPost && made.Add(1) == n {
+				giveUp()
+			}
+		}})
+		err := d.Open(ctx)
+		giveUp()
+		f.before.Store(nil)
+		require.NoError(t, d.Close(t.Context()))
+		requireNothing(t, d)
+		if err == nil {
+			require.Greater(t, n, int64(5), "Open makes more than that")
+			return
+		}
+		require.ErrorIs(t, err, context.Canceled)
+	}
+}
+
+// What a killed agent had asked the engine for may come after the sweep at the
+// start of its next life. The end of that life takes it along.
+func TestCloseTakesWhatCameLate(t *testing.T) {
+	t.Parallel()
+	d := opened(t, config("test-late"))
+	earlier := config("test-late")
+	e, err := New(earlier)
+	require.NoError(t, err)
+	s := &shared{}
+	require.NoError(t, e.toolboxImage(t.Context(), s))
+	require.NoError(t, e.makeToolboxVolume(t.Context(), s))
+	require.NoError(t, e.create(t.Context(), e.name("sandbox"), program(s.toolbox, "pause", e.labels("sandbox")), confined(sandboxLimits, volumeAt(s.volume, pipe.Folder, true))))
 	require.NoError(t, d.Close(t.Context()))
 	requireNothing(t, d)
 }

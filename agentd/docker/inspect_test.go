@@ -203,7 +203,7 @@ func TestInspectAllowList(t *testing.T) {
 	t.Parallel()
 	w, host := newWitness(t)
 	cfg := config("inspect")
-	cfg.Host, cfg.Dir, cfg.mirrorFrom, cfg.mirrorBudget = host, t.TempDir(), 1, 1<<30
+	cfg.Host, cfg.Dir, cfg.mirrorFrom, cfg.MirrorBudget = host, t.TempDir(), 1, 1<<30
 	d, err := New(cfg)
 	require.NoError(t, err)
 	require.NoError(t, d.Open(t.Context()))

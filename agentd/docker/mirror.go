@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,11 +12,12 @@ import (
 	"ci/agentd/runner"
 )
 
-// Mirrors are for repositories whose fetch is at least mirrorFrom bytes; all
-// of an agent's together are kept below mirrorBudget.
 const (
-	mirrorFrom   = 64 << 20
-	mirrorBudget = 10 << 30
+	// DefaultMirrorBudget is how many bytes all of an agent's mirrors may have together.
+	DefaultMirrorBudget = 10 << 30
+	// mirrorShare is which part of the budget a repository's fetch must have to
+	// be worth a mirror: 64 MiB of the default.
+	mirrorShare = 160
 	// mirrorsKnown is how many repositories are remembered as small or large.
 	mirrorsKnown = 10_000
 )
@@ -32,6 +34,11 @@ type mirrors struct {
 	all map[string]*mirror
 }
 
+func newMirrors(d *Driver) *mirrors {
+	budget := cmp.Or(d.cfg.MirrorBudget, DefaultMirrorBudget)
+	return &mirrors{d: d, from: cmp.Or(d.cfg.mirrorFrom, budget/mirrorShare), budget: budget, all: map[string]*mirror{}}
+}
+
 type mirror struct {
 	volume string // "" until one is made
 	size   int64  // of the fetch at first, then of the volume
@@ -44,6 +51,9 @@ type mirror struct {
 func mirrorKey(o runner.Order) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q %t", o.Checkout.URL, o.Checkout.Depth == 0)
+	if o.HTTP != nil { // its password is another each hour, and opens the same
+		fmt.Fprintf(h, " %q", o.HTTP.Username)
+	}
 	if o.SSH != nil {
 		fmt.Fprintf(h, " %q %q %q", o.SSH.Name, sha256.Sum256(o.SSH.PrivateKey), o.SSH.Hosts)
 	}
@@ -57,7 +67,7 @@ func (m *mirrors) take(ctx context.Context, key string) string {
 	defer m.mu.Unlock()
 	r := m.all[key]
 	if r == nil {
-		if len(m.all) >= mirrorsKnown {
+		if m.budget < 0 || len(m.all) >= mirrorsKnown {
 			return ""
 		}
 		r = &mirror{}

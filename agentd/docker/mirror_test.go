@@ -19,7 +19,7 @@ import (
 func mirroring(t *testing.T, budget int64) *Driver {
 	t.Helper()
 	cfg := config("kept-" + t.Name())
-	cfg.mirrorFrom, cfg.mirrorBudget = 1, budget
+	cfg.mirrorFrom, cfg.MirrorBudget = 1, budget
 	return opened(t, cfg)
 }
 

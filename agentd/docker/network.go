@@ -54,17 +54,17 @@ func (d *Driver) makeNetwork(ctx context.Context, s *shared) error {
 
 // createNetwork makes a bridge. Its name is one by which the wall knows it.
 func (d *Driver) createNetwork(ctx context.Context, name, bridge string, subnet netip.Prefix, options, labels map[string]string) error {
-	ctx, cancel := making(ctx)
-	defer cancel()
 	options = maps.Clone(options)
 	options[bridgeOption] = bridge
-	_, err := d.api.NetworkCreate(ctx, name, network.CreateOptions{
-		Driver:  "bridge",
-		IPAM:    &network.IPAM{Config: []network.IPAMConfig{{Subnet: subnet.String()}}},
-		Options: options,
-		Labels:  labels,
+	return d.networking.do(ctx, func(ctx context.Context) error {
+		_, err := d.api.NetworkCreate(ctx, name, network.CreateOptions{
+			Driver:  "bridge",
+			IPAM:    &network.IPAM{Config: []network.IPAMConfig{{Subnet: subnet.String()}}},
+			Options: options,
+			Labels:  labels,
+		})
+		return err
 	})
-	return err
 }
 
 // taken says whether an error of the engine means that another network has the
@@ -109,16 +109,20 @@ func (d *Driver) mtu(ctx context.Context) string {
 
 // removeNetwork is safe to repeat.
 func (d *Driver) removeNetwork(ctx context.Context, name string) error {
-	ctx, cancel := making(ctx)
-	defer cancel()
-	err := d.api.NetworkRemove(ctx, name)
-	if err != nil && strings.Contains(err.Error(), "active endpoints") {
-		// An engine that was killed remembers containers that are gone, and
-		// somebody may have connected one of theirs.
-		d.emptyNetwork(ctx, name)
-		err = d.api.NetworkRemove(ctx, name)
-	}
+	err := d.networking.do(ctx, func(ctx context.Context) error {
+		err := d.api.NetworkRemove(ctx, name)
+		if err != nil && strings.Contains(err.Error(), "active endpoints") {
+			// An engine that was killed remembers containers that are gone, and
+			// somebody may have connected one of theirs.
+			d.emptyNetwork(ctx, name)
+			err = d.api.NetworkRemove(ctx, name)
+		}
+		return err
+	})
 	if err != nil && !notFound(err) {
+		if strings.Contains(err.Error(), "active endpoints") {
+			return ci.Errorf(ci.CodeUnavailable, "the engine does not let go of network %s: it counts containers there that are gone; a restart of the engine mends its count: %w", name, err)
+		}
 		return d.explain(err, fmt.Sprintf("network %s can't be removed", name))
 	}
 	d.names.drop(name)

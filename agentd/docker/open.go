@@ -1,10 +1,10 @@
 package docker
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/docker/docker/api/types/network"
 	"golang.org/x/sync/errgroup"
@@ -22,18 +22,23 @@ func (d *Driver) Open(ctx context.Context) error {
 	if whole, err := d.intact(ctx); whole || err != nil {
 		return err
 	}
-	if err := d.close(ctx); err != nil {
+	graceful, end := d.grace(ctx)
+	defer end()
+	if err := d.close(graceful); err != nil {
 		return err
 	}
-	if left, err := d.sweepUnknown(ctx); left > 0 {
+	d.touched = true
+	if left, err := d.sweepUnknown(graceful); left > 0 {
 		d.log.Warn("objects of an earlier life could not be removed yet", "agent", d.cfg.Agent, "left", left, "err", err)
 	}
 	d.logEngine(ctx)
 	d.preflight(ctx)
-	d.adopt(ctx)
+	d.adopt(graceful)
 	s := &shared{}
-	if err := d.build(ctx, s); err != nil {
-		return errors.Join(err, d.destroy(ctx, s))
+	if err := d.build(graceful, s); err != nil {
+		undo, cancel := within(context.WithoutCancel(ctx), d.cfg.grace) // also when ctx ended: what was made must go
+		defer cancel()
+		return errors.Join(err, d.destroy(undo, s))
 	}
 	d.mu.Lock()
 	d.shared = s
@@ -43,7 +48,7 @@ func (d *Driver) Open(ctx context.Context) error {
 
 // build fills s in, step by step, so that destroy knows how far it came.
 func (d *Driver) build(ctx context.Context, s *shared) (err error) {
-	if s.toolbox, s.noGit, err = d.toolboxImage(ctx); err != nil {
+	if err = d.toolboxImage(ctx, s); err != nil {
 		return err
 	}
 	if err = d.describe(ctx, s); err != nil {
@@ -56,7 +61,7 @@ func (d *Driver) build(ctx context.Context, s *shared) (err error) {
 		return err
 	}
 	s.pool = newPool(d, s)
-	s.mirrors = &mirrors{d: d, from: cmp.Or(d.cfg.mirrorFrom, mirrorFrom), budget: cmp.Or(d.cfg.mirrorBudget, mirrorBudget), all: map[string]*mirror{}}
+	s.mirrors = newMirrors(d)
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.pool.warm(gctx) })
 	g.Go(func() error { return d.enclose(gctx, s) })
@@ -66,14 +71,12 @@ func (d *Driver) build(ctx context.Context, s *shared) (err error) {
 // enclose raises the wall, unless the administrator wants none.
 func (d *Driver) enclose(ctx context.Context, s *shared) error {
 	if d.cfg.OpenHost {
-		d.log.Warn("jobs can reach the engine's machine and its link-local network: the wall is switched off", "agent", d.cfg.Agent)
-		return nil
+		return nil // preflight has told
 	}
-	err := d.raiseWall(ctx, s)
-	if err != nil {
+	s.walled = true // from here on it may be up, whatever comes of this
+	if err := d.raiseWall(ctx, s); err != nil {
 		return fmt.Errorf("%w; the engine's kernel needs nftables, and its containers CAP_NET_ADMIN; if neither is to be had, start the agent with its setting open-host and keep untrusted jobs away", err)
 	}
-	s.walled = true
 	return nil
 }
 
@@ -104,13 +107,31 @@ func (d *Driver) intact(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
+// sweepPause is the time between two looks for what the engine was still making.
+const sweepPause = 500 * time.Millisecond
+
 // Close removes what Open made, but not the toolbox image, which the next
-// start will want. Runs have to be over.
+// start will want, and whatever else there is of this agent. Runs have to be over.
+// It ends with ctx, or by itself when the engine takes too long; what is left
+// then is for the next start.
 func (d *Driver) Close(ctx context.Context) error {
 	d.opening.Lock()
 	defer d.opening.Unlock()
+	ctx, cancel := within(ctx, closeTime)
+	defer cancel()
 	d.endPushes()
-	return d.close(ctx)
+	err := d.close(ctx)
+	if !d.touched {
+		return err
+	}
+	// What a killed life of this agent had asked for, the engine may have made
+	// after the sweep at our start; what is in use can't be removed until its user is gone.
+	for {
+		left, sweeping := d.Sweep(ctx, nil)
+		if left == 0 || pause(ctx, sweepPause) != nil {
+			return errors.Join(err, sweeping)
+		}
+	}
 }
 
 func (d *Driver) close(ctx context.Context) error {
@@ -163,7 +184,14 @@ func (d *Driver) logEngine(ctx context.Context) {
 			versions = append(versions, c.Name, c.Version)
 		}
 	}
-	d.log.Info("runs use this Docker engine; keep it and runc patched", versions...)
+	told := fmt.Sprint(versions...)
+	d.mu.Lock()
+	known := d.engine == told
+	d.engine = told
+	d.mu.Unlock()
+	if !known {
+		d.log.Info("runs use this Docker engine; keep it and runc patched", versions...)
+	}
 }
 
 // describe fills in what the engine's machine is, which need not be this one.

@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,16 +24,19 @@ func (d *Driver) preflight(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	found := append(weaknesses(&info, &version), unlimitedBuilds)
-	for _, w := range found {
-		d.log.Warn("the engine can't enforce all: "+w, "agent", d.cfg.Agent)
-	}
+	found := append(weaknesses(&info, &version), softBuilds)
 	if d.cfg.OpenHost {
 		found = append(found, "the wall around jobs is switched off: they reach the engine's machine and its link-local network")
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
+	told := d.warnings
 	d.warnings = found
+	d.mu.Unlock()
+	for _, w := range found {
+		if !slices.Contains(told, w) { // an agent that can't start tries again every few seconds
+			d.log.Warn("the engine can't enforce all: "+w, "agent", d.cfg.Agent)
+		}
+	}
 }
 
 // Warnings implements runner.Driver.
@@ -42,8 +46,8 @@ func (d *Driver) Warnings() []string {
 	return d.warnings
 }
 
-// unlimitedBuilds is true for every engine: the interface of its BuildKit has no such limits.
-const unlimitedBuilds = "no limits of processes and disk for the RUN steps of Dockerfiles; trust who writes them, or watch the machine"
+// softBuilds is true for every engine: the interface of its BuildKit has no such limits.
+const softBuilds = "no limits of the kernel's for the RUN steps of Dockerfiles: their processes, memory and disk are measured from inside and limited after the fact"
 
 // weaknesses are sentences about what an engine lacks.
 func weaknesses(info *system.Info, version *types.Version) []string {

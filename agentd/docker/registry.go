@@ -39,6 +39,10 @@ func parseImage(ref string) (reference.Named, error) {
 	if err != nil {
 		return nil, ci.Errorf(ci.CodeInvalid, "%q is not an image's reference: %w; an example is debian:12, or registry.example.com/team/image:1.0", ref, err)
 	}
+	if tagged, ok := named.(reference.Tagged); ok && named.Name() == hub+"/library/sha256" {
+		id := "sha256:" + tagged.Tag()
+		return nil, ci.Errorf(ci.CodeInvalid, "%s is no image's reference but the id of one, which says nothing of where it is; name its repository, such as debian:12, or debian@%s for exactly this content", id, id)
+	}
 	return reference.TagNameOnly(named), nil
 }
 

@@ -18,9 +18,9 @@ func TestImagesThatJobsMayName(t *testing.T) {
 		{ref: "team/app:1", want: "docker.io/team/app:1"},
 		{ref: "127.0.0.1:5000/app", want: "127.0.0.1:5000/app:latest"},
 		{ref: "ab", want: "docker.io/library/ab:latest"}, // not the beginning of an id
-		{ref: "sha256:0123456789abcdef", want: "docker.io/library/sha256:0123456789abcdef"},
+		{ref: "sha256:0123456789abcdef", refused: "the id of one"},
 		{ref: "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", refused: "is not an image's reference"},
-		{ref: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", want: "docker.io/library/sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"},
+		{ref: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", refused: "name its repository"},
 		{ref: "Debian", refused: "is not an image's reference"},
 		{ref: "debian:12 ", refused: "is not an image's reference"},
 		{ref: "ci-build:abc", refused: "belong to the agents"},

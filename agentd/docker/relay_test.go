@@ -41,7 +41,8 @@ func TestRelay(t *testing.T) {
 	})
 	t.Run("more callers than are served at once", func(t *testing.T) {
 		t.Parallel()
-		_, output, _ := play(t, order("for i in $(seq 1 40); do (echo line $i | nc 127.0.0.1 7071) & done; wait", inImage(busyBase), relayed("tcp", "127.0.0.1:7071", shout)))
+		_, output, _ := play(t, order("for i in $(seq 1 40); do (echo line $i | nc 127.0.0.1 7071) & done; wait", inImage(busyBase), relayed("tcp", "127.0.0.1:7071", shout),
+			func(o *runner.Order) { o.Spec.Resources.Pids = 512 })) // each caller is three processes
 		require.Equal(t, 40, strings.Count(output, "LINE "), output)
 	})
 	t.Run("a socket is the user's alone", func(t *testing.T) {

@@ -49,6 +49,9 @@ func (d *Driver) makeRunNetwork(ctx context.Context, s *shared, containers int, 
 	return ci.Errorf(ci.CodeUnavailable, "no subnet is left in %s for the network of the run: %w; give the agent a larger range for its runs", d.subnets.within, err)
 }
 
+// FreeNetworks implements runner.Driver.
+func (d *Driver) FreeNetworks() int { return d.subnets.free() }
+
 // removeRunNetwork is safe to repeat. The subnet can be used again whatever
 // becomes of it: should the network still be there, the engine says so.
 func (d *Driver) removeRunNetwork(ctx context.Context, n *runNet) error {

@@ -164,13 +164,7 @@ func (c *sidecar) unmade(err error) error {
 
 // listen attaches to what a container prints.
 func (d *Driver) listen(ctx context.Context, name string, stderr io.Writer) (*attached, error) {
-	ctx, cancel := making(ctx)
-	defer cancel()
-	h, err := d.api.ContainerAttach(ctx, name, container.AttachOptions{Stream: true, Stdout: true, Stderr: true})
-	if err != nil {
-		return nil, d.explain(err, fmt.Sprintf("container %s can't be attached to", name))
-	}
-	return &attached{hijacked: h, aside: stderr}, nil
+	return d.attachTo(ctx, name, container.AttachOptions{Stream: true, Stdout: true, Stderr: true}, stderr)
 }
 
 // watch notes the service's end, and says so while the run goes on.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
 
 	"ci/agentd/toolbox/pipe"
@@ -149,7 +150,9 @@ func (d *Driver) execute(ctx context.Context, name string, k *healthCheck, said 
 	if err != nil {
 		return fmt.Errorf("could not be made: %w", err)
 	}
-	h, err := d.api.ContainerExecAttach(ctx, made.ID, container.ExecAttachOptions{})
+	h, err := hijack(ctx, func(ctx context.Context) (types.HijackedResponse, error) {
+		return d.api.ContainerExecAttach(ctx, made.ID, container.ExecAttachOptions{})
+	})
 	if err != nil {
 		return fmt.Errorf("could not be started: %w", err)
 	}

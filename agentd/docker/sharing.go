@@ -18,9 +18,19 @@ type joint struct {
 	cancel  context.CancelFunc
 	done    chan struct{} // closed once err is set
 	err     error
+	console io.Writer // of the call that began
 	out     *gate
-	waiting map[chan string]bool // guarded by sharing.mu
+	waiting map[chan string]waiter // guarded by sharing.mu
 }
+
+// waiter is how one that waits hears what the making says.
+type waiter int
+
+const (
+	began  waiter = iota // it writes to this one's console
+	beside               // this one has the same console as the one that began: a run that wants one thing twice
+	reads                // this one gets pieces
+)
 
 // do returns when what key names was made: by this call's work, or by that of
 // another call that came before. What work writes to its writer reaches the
@@ -43,17 +53,21 @@ func (s *sharing) do(ctx context.Context, key string, console io.Writer, work fu
 	}
 }
 
-// join takes part, and begins if nobody has. The one that begins gets no pieces.
+// join takes part, and begins if nobody has. Who shares the console of the one
+// that begins gets no pieces, as that one does.
 func (s *sharing) join(key string, console io.Writer, work func(context.Context, io.Writer) error) (*joint, chan string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	pieces := make(chan string, 64)
 	if j := s.all[key]; j != nil {
-		j.waiting[pieces] = true
+		j.waiting[pieces] = reads
+		if j.console == console {
+			j.waiting[pieces] = beside
+		}
 		return j, pieces
 	}
 	ctx, cancel := context.WithCancel(context.Background()) // ends with the last who waits
-	j := &joint{cancel: cancel, done: make(chan struct{}), out: &gate{w: console}, waiting: map[chan string]bool{pieces: false}}
+	j := &joint{cancel: cancel, done: make(chan struct{}), console: console, out: &gate{w: console}, waiting: map[chan string]waiter{pieces: began}}
 	if s.all == nil {
 		s.all = map[string]*joint{}
 	}
@@ -78,7 +92,7 @@ func (s *sharing) end(key string, j *joint) {
 // leave ends the making when the last one leaves, and waits for its end.
 func (s *sharing) leave(key string, j *joint, pieces chan string) {
 	s.mu.Lock()
-	if !j.waiting[pieces] {
+	if j.waiting[pieces] == began {
 		defer j.out.close() // it was the one that began; its console is not ours any more
 	}
 	delete(j.waiting, pieces)
@@ -104,8 +118,8 @@ type spread struct {
 func (p spread) Write(b []byte) (int, error) {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
-	for pieces, wants := range p.j.waiting {
-		if !wants {
+	for pieces, how := range p.j.waiting {
+		if how != reads {
 			continue
 		}
 		select {

@@ -30,6 +30,13 @@ func (s *subnets) begin(within netip.Prefix, hash func(n int) int) {
 // count is how many blocks there are.
 func (s *subnets) count() int { return 1 << (blockBits - s.within.Bits()) }
 
+// free is how many blocks nobody has. A run with many services takes several.
+func (s *subnets) free() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.count() - len(s.taken)
+}
+
 // subnet is one that was handed out.
 type subnet struct {
 	prefix netip.Prefix

@@ -6,11 +6,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/volume"
 )
+
+// sweepTime is how long one sweep takes at most.
+const sweepTime = time.Minute
 
 // object is something of this agent that the engine has.
 type object struct {
@@ -31,8 +35,10 @@ func (o object) run() (int64, bool) {
 
 // Sweep removes every object of this agent whose run is not in live, and what
 // runs share if this driver does not know of it. It returns how many could
-// not be removed.
+// not be removed. An engine that hangs is waited for until ctx ends, a minute at most.
 func (d *Driver) Sweep(ctx context.Context, live []int64) (leftovers int, err error) {
+	ctx, cancel := within(ctx, sweepTime)
+	defer cancel()
 	return d.sweep(ctx, func(o object) bool {
 		if run, ok := o.run(); ok {
 			return slices.Contains(live, run)
@@ -57,6 +63,10 @@ func (d *Driver) sweep(ctx context.Context, keep func(object) bool) (leftovers i
 		}
 		for _, o := range objects {
 			if keep(o) {
+				continue
+			}
+			if ctx.Err() != nil {
+				leftovers++ // the list of the next kind says why
 				continue
 			}
 			if err := o.remove(ctx, o.name); err != nil {

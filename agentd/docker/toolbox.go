@@ -20,36 +20,38 @@ import (
 	"ci/pkg/ci"
 )
 
-// toolboxImage returns the toolbox image, and makes it where the engine does
+// toolboxImage finds the toolbox image, and makes it where the engine does
 // not have it. A second start finds it by its hash.
-func (d *Driver) toolboxImage(ctx context.Context) (im image, noGit bool, err error) {
+func (d *Driver) toolboxImage(ctx context.Context, s *shared) error {
 	if d.cfg.ToolboxImage != "" {
 		named, err := parseImage(d.cfg.ToolboxImage)
 		if err != nil {
-			return image{}, false, err
+			return err
 		}
-		im, _, err = d.imageFor(ctx, named, nil, io.Discard)
-		return im, false, err
+		s.toolboxRef = named.String()
+		s.toolbox, _, err = d.imageFor(ctx, named, nil, io.Discard)
+		return err
 	}
 	k, err := kit.Plan(d.cfg.Executable)
 	if err != nil {
-		return image{}, false, err
+		return err
 	}
-	ref := "ci-toolbox:" + k.Hash()
-	im, err = d.inspectImage(ctx, ref)
+	name := "ci-toolbox:" + k.Hash()
+	s.toolboxRef, s.noGit = hub+"/library/"+name, k.NoGit
+	s.toolbox, err = d.inspectImage(ctx, name)
 	if notFound(err) {
 		began := time.Now()
-		if err := d.importImage(ctx, k, ref); err != nil {
-			return image{}, false, err
+		if err := d.importImage(ctx, k, name); err != nil {
+			return err
 		}
-		d.log.Info("made the toolbox image", "image", ref, "took", time.Since(began).Round(time.Millisecond))
-		im, err = d.inspectImage(ctx, ref)
+		d.log.Info("made the toolbox image", "image", name, "took", time.Since(began).Round(time.Millisecond))
+		s.toolbox, err = d.inspectImage(ctx, name)
 	}
 	if err != nil {
-		return image{}, false, d.explain(err, "the toolbox image can't be looked at")
+		return d.explain(err, "the toolbox image can't be looked at")
 	}
-	d.removeOldToolboxes(ctx, im.id)
-	return im, k.NoGit, nil
+	d.removeOldToolboxes(ctx, s.toolbox.id)
+	return nil
 }
 
 func (d *Driver) importImage(ctx context.Context, k *kit.Kit, ref string) error {
@@ -144,10 +146,11 @@ func (d *Driver) makeToolboxVolume(ctx context.Context, s *shared) error {
 		&container.Config{Image: s.toolbox.id, Entrypoint: []string{pipe.Binary}, Labels: d.labels("fill")},
 		&container.HostConfig{NetworkMode: "none", Mounts: []mount.Mount{{Type: mount.TypeVolume, Source: s.volume, Target: pipe.Folder}}},
 		nil, nil, name)
-	if err != nil {
-		return d.explain(err, "the toolbox volume can't be filled")
+	if rerr := d.removeContainer(ctx, name); rerr != nil {
+		d.names.drop(name) // nobody's any more: the sweep removes it
+		err = errors.Join(err, rerr)
 	}
-	return d.removeContainer(ctx, name)
+	return d.explain(err, "the toolbox volume can't be filled")
 }
 
 func (d *Driver) makeVolume(ctx context.Context, name string, labels map[string]string) error {

@@ -40,7 +40,8 @@ type Backend struct {
 	drains  map[string]*ci.Drain
 	lanes   map[ci.Lane][]int64
 	inHand  int
-	waiting chan struct{} // closed and made anew when a message arrives
+	keepers map[ci.Lane]map[string]time.Time // until when which agent keeps room
+	waiting chan struct{}                    // closed and made anew when a message arrives
 	subs    map[int]subscriber
 	subID   int
 }
@@ -62,12 +63,17 @@ func NewBackend() *Backend {
 		TTL: time.Minute, Timeout: time.Hour, Grace: 10 * time.Second,
 		MaxConsole: 1 << 30, MaxResult: 1 << 20,
 		runs: map[int64]*Row{}, agents: map[string]ci.Agent{}, drains: map[string]*ci.Drain{},
-		lanes: map[ci.Lane][]int64{}, waiting: make(chan struct{}), subs: map[int]subscriber{},
+		lanes: map[ci.Lane][]int64{}, waiting: make(chan struct{}), subs: map[int]subscriber{}, keepers: map[ci.Lane]map[string]time.Time{},
 	}
 }
 
 // Trigger queues a run of a script (see Driver) that saves the named results.
 func (b *Backend) Trigger(class, script string, results ...string) int64 {
+	return b.TriggerIn(ci.Lane{Class: class, Priority: ci.PriorityNormal}, script, results...)
+}
+
+// TriggerIn is Trigger for any lane.
+func (b *Backend) TriggerIn(lane ci.Lane, script string, results ...string) int64 {
 	spec := &ci.Spec{Script: script, Resources: ci.Resources{CPUs: 1, Memory: 2 << 30}, Notes: b.Notes}
 	for _, name := range results {
 		spec.Results = append(spec.Results, ci.ResultSpec{Name: name, Path: name + ".txt"})
@@ -76,10 +82,10 @@ func (b *Backend) Trigger(class, script string, results ...string) int64 {
 	b.last++
 	id := b.last
 	b.runs[id] = &Row{Results: map[string]string{}, Run: ci.Run{
-		ID: id, Job: "play", Status: ci.StatusInProgress, Phase: ci.PhaseQueued, Class: class, Priority: ci.PriorityNormal, Spec: spec,
+		ID: id, Job: "play", Status: ci.StatusInProgress, Phase: ci.PhaseQueued, Class: lane.Class, Priority: lane.Priority, Spec: spec,
 	}}
 	b.mu.Unlock()
-	b.Publish(id, ci.Lane{Class: class, Priority: ci.PriorityNormal})
+	b.Publish(id, lane)
 	return id
 }
 

@@ -27,7 +27,8 @@ type box struct {
 	ignoreTerm bool
 	termed     bool
 	killed     bool
-	failRemove bool
+	failRemove bool // the first time
+	keep       bool // for ever
 	term, kill chan struct{}
 	results    map[string]string
 	collecting time.Duration
@@ -108,6 +109,8 @@ func (b *box) note(s step) bool {
 		b.collecting = s.duration()
 	case "remove-fail":
 		b.failRemove = true
+	case "remove-never":
+		b.keep = true
 	default:
 		return false
 	}
@@ -185,7 +188,7 @@ func (b *box) Remove(ctx context.Context) error {
 		return err
 	}
 	b.mu.Lock()
-	fail := b.failRemove
+	fail := b.failRemove || b.keep
 	b.failRemove = false
 	b.mu.Unlock()
 	if fail {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -37,6 +38,7 @@ import (
 //	ignore-term          do not mind SIGTERM from here on
 //	lose                 lose the container  panic         panic in the agent
 //	remove-fail          can't be removed the first time
+//	remove-never         can't be removed at all
 type Driver struct {
 	mu     sync.Mutex
 	ready  error
@@ -45,16 +47,35 @@ type Driver struct {
 	boxes  map[int64]*box
 	made   int
 	peak   int
+	// networks that are left; less than nothing is no limit
+	networks int
 }
 
 // NewDriver makes a driver that is ready.
-func NewDriver() *Driver { return &Driver{boxes: map[int64]*box{}} }
+func NewDriver() *Driver { return &Driver{boxes: map[int64]*box{}, networks: -1} }
 
 // SetReady makes the driver fail with err from now on; nil heals it.
 func (d *Driver) SetReady(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.ready = err
+}
+
+// SetNetworks limits how many runs get a network; each run takes one.
+func (d *Driver) SetNetworks(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.networks = n
+}
+
+// FreeNetworks implements runner.Driver.
+func (d *Driver) FreeNetworks() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.networks < 0 {
+		return math.MaxInt
+	}
+	return d.networks - len(d.boxes)
 }
 
 // Boxes returns the runs whose containers exist, ascending.

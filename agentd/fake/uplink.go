@@ -18,6 +18,8 @@ func (b *Backend) Claim(ctx context.Context, c ci.Claim) (work *ci.Work, err err
 		case r.Run.Claim == c.ID && r.Run.Phase == ci.PhasePreparing && !r.Run.Done(): // said again
 		case r.Run.Done() || r.Run.Phase != ci.PhaseQueued:
 			return ci.Errorf(ci.CodeConflict, "run %d is taken or done", c.Run)
+		case b.drains[c.Agent] != nil:
+			return ci.Errorf(ci.CodeForbidden, "agent %s is ordered to drain", c.Agent)
 		default:
 			r.Run.Phase, r.Run.Agent, r.Run.Claim = ci.PhasePreparing, c.Agent, c.ID
 			r.Run.LeaseUntil = time.Now().Add(b.TTL)
@@ -64,6 +66,55 @@ func (b *Backend) Heartbeat(ctx context.Context, a ci.Agent) (order *ci.Drain, e
 		return nil
 	})
 	return order, err
+}
+
+// Keep implements agentd.Keeper: one agent for each run that waits in the lane.
+func (b *Backend) Keep(ctx context.Context, agent string, lane ci.Lane) (yes bool, err error) {
+	err = b.call(ctx, "keep", func() error {
+		now := time.Now()
+		held := b.keepers[lane]
+		if held == nil {
+			held = map[string]time.Time{}
+			b.keepers[lane] = held
+		}
+		for name, until := range held {
+			if !now.Before(until) {
+				delete(held, name)
+			}
+		}
+		if _, mine := held[agent]; mine || len(held) < len(b.lanes[lane]) {
+			held[agent] = now.Add(ci.KeepFor)
+			yes = true
+		}
+		return nil
+	})
+	return yes, err
+}
+
+// Keepers counts the agents that keep room for a lane.
+func (b *Backend) Keepers(lane ci.Lane) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0
+	for _, until := range b.keepers[lane] {
+		if time.Now().Before(until) {
+			n++
+		}
+	}
+	return n
+}
+
+// Rows returns a copy of what is known of all runs, by id, without their consoles.
+func (b *Backend) Rows() []Row {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rows := make([]Row, 0, len(b.runs))
+	for id := range b.last {
+		row := *b.runs[id+1]
+		row.Console = nil
+		rows = append(rows, row)
+	}
+	return rows
 }
 
 // Started implements runner.Uplink.

@@ -21,6 +21,7 @@ type control struct {
 	mu      sync.Mutex
 	cause   cause
 	why     string
+	made    bool // the driver has made what the run needs, or failed
 	begun   bool // the script's process exists
 	ended   bool // the script has ended by itself: a timeout comes too late
 	over    bool // the outcome is reported: everything comes too late
@@ -50,6 +51,20 @@ func (r *Runner) Ended() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.over
+}
+
+// Prepared says that the driver makes nothing more for the run.
+func (r *Runner) Prepared() bool {
+	c := &r.control
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.made || c.over
+}
+
+func (c *control) prepared() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.made = true
 }
 
 func (c *control) ask(why cause, sentence string) {

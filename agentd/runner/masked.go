@@ -22,6 +22,9 @@ func maskOf(w *ci.Work) *mask.Mask {
 	for _, r := range w.Registries {
 		values = append(values, r.Password)
 	}
+	if w.HTTP != nil {
+		values = append(values, w.HTTP.Password)
+	}
 	return mask.New(append(values, w.Token)...)
 }
 

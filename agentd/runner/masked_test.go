@@ -106,17 +106,18 @@ func TestMaskedLog(t *testing.T) {
 	})
 }
 
-// What registries and the API are opened with is masked, too.
+// What registries, the API and the repository are opened with is masked, too.
 func TestMaskedCredentials(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		backend := fake.NewBackend()
-		id := backend.Trigger("small", "print swordfish and aaa.bbb.ccc")
+		id := backend.Trigger("small", "print swordfish and aaa.bbb.ccc and ghs_1")
 		claim := ci.Claim{Run: id, Agent: "a1", ID: "c"}
 		work, err := backend.Claim(t.Context(), claim)
 		require.NoError(t, err)
 		work.Token, work.Registries = "aaa.bbb.ccc", []ci.RegistryAccess{{Host: "docker.io", Username: "u", Password: "swordfish"}}
+		work.HTTP = &ci.HTTPAccess{Username: "x-access-token", Password: "ghs_1"}
 		runner.New(runner.Config{Uplink: backend, Driver: fake.NewDriver(), Dir: t.TempDir()}, *work, claim).Run(t.Context())
-		require.Equal(t, "*** and ***\n", string(backend.Get(id).Console))
+		require.Equal(t, "*** and *** and ***\n", string(backend.Get(id).Console))
 	})
 }

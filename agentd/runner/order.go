@@ -21,6 +21,7 @@ func (r *Runner) order() Order {
 		MaxResult:      r.work.MaxResult,
 		MaxResultFiles: r.work.MaxResultFiles,
 		SSH:            r.work.SSH,
+		HTTP:           r.work.HTTP,
 		Registries:     r.work.Registries,
 		Tell:           &r.story,
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 
 	"ci/pkg/ci"
 )
@@ -138,13 +139,21 @@ func readSpool(dir string, body io.Reader) (*spool, error) {
 	}
 	f, err := unnamed(dir, "result-*")
 	if err != nil {
-		return nil, err
+		return nil, noRoom(dir, err)
 	}
 	n, err := io.Copy(f, io.MultiReader(bytes.NewReader(data), body))
 	if err != nil {
-		return nil, errors.Join(err, f.Close())
+		return nil, errors.Join(noRoom(dir, err), f.Close())
 	}
 	return &spool{file: f, size: n}, nil
+}
+
+// noRoom says what to do when the disk has no bytes or no inodes left.
+func noRoom(dir string, err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("the agent's disk is full; free some space in %s, where results wait for their upload: %w", dir, err)
+	}
+	return err
 }
 
 // reader reads the result from its beginning.

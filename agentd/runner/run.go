@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -107,9 +108,10 @@ func (r *Runner) Run(ctx context.Context) {
 	defer r.story.logs.close()
 	end := r.execute(held)
 	end = r.keepServiceLogs(held, end)
+	end = r.confirm(held, end)
 	r.finish(held, end)
 	r.control.end()
-	r.remove(ctx)
+	_ = r.remove(ctx) // which says by itself what it leaves
 
 	release()
 	r.reports.wait()
@@ -160,6 +162,7 @@ func (r *Runner) execute(ctx context.Context) (end ci.End) {
 func (r *Runner) prepare(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer r.control.prepared()
 	defer r.control.onAsk(cancel)()
 	lines := &lineWriter{console: r.console}
 	defer lines.flush()
@@ -204,6 +207,22 @@ func (r *Runner) announce(ctx context.Context) error {
 	}))
 }
 
+// confirm lets no run that was cut short be said to be over while anything of
+// it may still do something: its containers are gone first. A script that ended
+// by itself needs no proof, and is not kept waiting for the removal.
+func (r *Runner) confirm(ctx context.Context, end ci.End) ci.End {
+	if cause, _ := r.control.asked(); cause == causeNone || r.box == nil || ctx.Err() != nil {
+		return end
+	}
+	if err := r.remove(ctx); err != nil {
+		r.log.Error("the run should end and can't be removed", "err", err)
+		end.Outcome = ci.OutcomeError
+		end.Reason = fmt.Sprintf("The run should end (%s), but its container can't be removed, so it may still be there: %v. "+
+			"The agent goes on trying; look at its problem and its leftovers.", strings.TrimSuffix(end.Reason, "."), err)
+	}
+	return end
+}
+
 // finish seals the console and ends the run, once everything that was reported before has arrived.
 func (r *Runner) finish(ctx context.Context, end ci.End) {
 	sealed, err := r.console.seal(ctx)
@@ -221,23 +240,25 @@ func (r *Runner) finish(ctx context.Context, end ci.End) {
 	r.log.Info("run ended", "outcome", end.Outcome, "reason", end.Reason)
 }
 
-// remove takes the container away. It has a context of its own: whatever
-// ended the run must not leave a container behind.
-func (r *Runner) remove(ctx context.Context) {
+// remove takes the container away, and returns why that could not be; it is
+// swept later then. It has a context of its own: whatever ended the run must
+// not leave a container behind.
+func (r *Runner) remove(ctx context.Context) error {
 	if r.box == nil {
-		return
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.RemoveTimeout)
 	defer cancel()
 	for wait := firstBackoff; ; wait = min(2*wait, lastBackoff) {
 		err := attempt(ctx, r.box.Remove)
 		if err == nil {
-			return
+			r.box = nil
+			return nil
 		}
 		select {
 		case <-ctx.Done():
 			r.log.Error("the container could not be removed; the next sweep tries again", "err", err)
-			return
+			return err
 		case <-time.After(wait):
 		}
 	}

@@ -38,6 +38,9 @@ type Driver interface {
 	Open(ctx context.Context) error
 	// Warnings are sentences about what the engine can't enforce. Open finds them.
 	Warnings() []string
+	// FreeNetworks is how many more runs could get a network of their own now. It
+	// does not ask the engine.
+	FreeNetworks() int
 	// Prepare makes all a run needs, up to a started container whose init
 	// waits for its work. Progress goes to console, a line each. On error
 	// nothing stays behind.
@@ -60,6 +63,8 @@ type Order struct {
 	Checkout *Checkout
 	// SSH is the key for the checkout; nil for none. The script reaches it only by one of Relays.
 	SSH *ci.SSHAccess
+	// HTTP opens the repository for the checkout; nil for none. The script gets nothing of it.
+	HTTP *ci.HTTPAccess
 	// Registries are the accounts for pulls.
 	Registries []ci.RegistryAccess
 	// Relays are what the script reaches of the agent.

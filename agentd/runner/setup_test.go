@@ -28,7 +28,13 @@ type bench struct {
 // play claims a run of a script and starts it. change may set limits of the backend first.
 func play(t *testing.T, script string, change func(*fake.Backend), results ...string) *bench {
 	t.Helper()
-	b := &bench{t: t, backend: fake.NewBackend(), driver: fake.NewDriver(), dir: t.TempDir(), done: make(chan struct{})}
+	return playIn(t, t.TempDir(), script, change, results...)
+}
+
+// playIn is play with a folder where results wait.
+func playIn(t *testing.T, dir, script string, change func(*fake.Backend), results ...string) *bench {
+	t.Helper()
+	b := &bench{t: t, backend: fake.NewBackend(), driver: fake.NewDriver(), dir: dir, done: make(chan struct{})}
 	if change != nil {
 		change(b.backend)
 	}

@@ -12,6 +12,7 @@ import (
 	"ci/agentd/toolbox/pid1"
 	"ci/agentd/toolbox/shell"
 	"ci/agentd/toolbox/ssh"
+	"ci/agentd/toolbox/step"
 	"ci/agentd/toolbox/unpack"
 	"ci/agentd/toolbox/wall"
 )
@@ -25,6 +26,7 @@ import (
 //	context   gives out what a Dockerfile may copy, in a container of its own
 //	sh        a shell, for images that have none
 //	ssh       an SSH client, for images that have none
+//	step      runs a RUN step of a build within limits
 //	unpack    puts a working tree into a volume, in a container of its own
 //	pause     holds a network open
 //	wall      keeps jobs away from the machine that they run on
@@ -52,6 +54,8 @@ func Main(args []string) (code int, ran bool) {
 		return inside("checkout", checkout.Main), true
 	case "context":
 		return inside("context", buildcontext.Main), true
+	case "step":
+		return inside("step", func() int { return step.Main(args[2:]) }), true
 	case "unpack":
 		return inside("unpack", unpack.Main), true
 	case "pause":

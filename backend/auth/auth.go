@@ -6,6 +6,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -44,9 +45,13 @@ func New(tokens TokenStore, key ed25519.PrivateKey, now func() time.Time, old ..
 }
 
 // Mint records t under a new id and returns its bearer, which nobody can make
-// again. It does not check who asks: that is May's part.
+// again. A token of role agent that names no agent is for the one of its own
+// name. Mint does not check who asks: that is May's part.
 func (a *Authority) Mint(ctx context.Context, t ci.Token) (string, ci.Token, error) {
 	now := a.now()
+	if t.Role == ci.RoleAgent {
+		t.Agent = cmp.Or(t.Agent, t.Name)
+	}
 	if err := t.Validate(now); err != nil {
 		return "", ci.Token{}, err
 	}
@@ -79,22 +84,40 @@ func (a *Authority) Verify(ctx context.Context, bearer string) (Principal, error
 	if err := c.check(now); err != nil {
 		return Principal{}, err
 	}
-	t, err := a.cache.row(ctx, c.ID, now, a.tokens.GetToken)
+	t, err := a.living(ctx, c.ID, now)
 	if err != nil {
-		if ci.CodeOf(err) == ci.CodeNotFound {
-			return Principal{}, refused("is not known here")
-		}
 		return Principal{}, err
 	}
-	switch {
-	case !t.RevokedAt.IsZero():
-		return Principal{}, refused("was revoked")
-	case !t.ExpiresAt.IsZero() && now.After(t.ExpiresAt.Add(leeway)):
-		return Principal{}, refused("has expired")
-	case t.Role != c.Role:
+	if t.Role != c.Role {
 		return Principal{}, refused("is not what was recorded of it")
 	}
-	return Principal{TokenID: t.ID, Name: t.Name, Role: t.Role, Jobs: t.Jobs}, nil
+	p := Principal{TokenID: t.ID, Name: t.Name, Role: t.Role, Jobs: t.Jobs, ExpiresAt: t.ExpiresAt}
+	if t.Role == ci.RoleAgent {
+		p.Agent = cmp.Or(t.Agent, t.Name)
+	}
+	return p, nil
+}
+
+// Living returns nil while the token of that id opens something. Who has held
+// an answer for long asks again before it gives something away.
+func (a *Authority) Living(ctx context.Context, id string) error {
+	_, err := a.living(ctx, id, a.now())
+	return err
+}
+
+func (a *Authority) living(ctx context.Context, id string, now time.Time) (*ci.Token, error) {
+	t, err := a.cache.row(ctx, id, now, a.tokens.GetToken)
+	switch {
+	case ci.CodeOf(err) == ci.CodeNotFound:
+		return nil, refused("is not known here")
+	case err != nil:
+		return nil, err
+	case !t.RevokedAt.IsZero():
+		return nil, refused("was revoked")
+	case !t.ExpiresAt.IsZero() && now.After(t.ExpiresAt.Add(leeway)):
+		return nil, refused("has expired")
+	}
+	return t, nil
 }
 
 // Forget makes the next Verify of a token look at the database at once.

@@ -29,7 +29,13 @@ const (
 	RegistryManage Action = "registry.manage"
 	SSHKeyManage   Action = "ssh_key.manage"
 	SSHKeyRead     Action = "ssh_key.read"
-	MetricsRead    Action = "metrics.read"
+	ForgeManage    Action = "forge.manage"
+	ForgeRead      Action = "forge.read"
+	// Event triggers use what the server may do at a forge.
+	EventTriggerManage Action = "event_trigger.manage"
+	EventTriggerRead   Action = "event_trigger.read"
+	MetricsRead        Action = "metrics.read"
+	SelfRead           Action = "self.read"
 )
 
 // Rule is one row of the table action × role.
@@ -50,7 +56,7 @@ var Rules = []Rule{
 	{EventRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, true},
 	{AgentRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
 	{AgentDrain, []ci.Role{ci.RoleAdmin}, false},
-	{AgentWork, []ci.Role{ci.RoleAdmin, ci.RoleAgent}, false},
+	{AgentWork, []ci.Role{ci.RoleAgent}, false},
 	{QueueRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
 	{ConfigRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
 	{ConfigWrite, []ci.Role{ci.RoleAdmin}, false},
@@ -60,7 +66,12 @@ var Rules = []Rule{
 	{RegistryManage, []ci.Role{ci.RoleAdmin}, false},
 	{SSHKeyManage, []ci.Role{ci.RoleAdmin}, false},
 	{SSHKeyRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
+	{ForgeManage, []ci.Role{ci.RoleAdmin}, false},
+	{ForgeRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
+	{EventTriggerManage, []ci.Role{ci.RoleAdmin, ci.RoleMaintain}, false},
+	{EventTriggerRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
 	{MetricsRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
+	{SelfRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead, ci.RoleAgent, ci.RoleRun}, false},
 }
 
 // May answers who may do what; nil means yes. job is the job that the action

@@ -51,13 +51,13 @@ func TestPolicy(t *testing.T) {
 		}
 		return out
 	}
-	look := []Action{JobRead, RunRead, EventRead, AgentRead, QueueRead, ConfigRead, SecretList, SSHKeyRead, MetricsRead}
+	look := []Action{JobRead, RunRead, EventRead, AgentRead, QueueRead, ConfigRead, SecretList, SSHKeyRead, ForgeRead, EventTriggerRead, MetricsRead, SelfRead}
 	require.ElementsMatch(t, look, may(ci.RoleRead))
 	require.ElementsMatch(t, append(slices.Clone(look), RunTrigger, RunAbort), may(ci.RoleTrigger))
-	require.ElementsMatch(t, append(slices.Clone(look), RunTrigger, RunAbort, JobWrite, SecretWrite), may(ci.RoleMaintain))
-	require.ElementsMatch(t, []Action{AgentWork}, may(ci.RoleAgent))
-	require.Len(t, may(ci.RoleAdmin), len(Rules))
-	require.ElementsMatch(t, []Action{JobRead, RunRead, RunTrigger, RunAbort}, may(ci.RoleRun))
+	require.ElementsMatch(t, append(slices.Clone(look), RunTrigger, RunAbort, JobWrite, SecretWrite, EventTriggerManage), may(ci.RoleMaintain))
+	require.ElementsMatch(t, []Action{AgentWork, SelfRead}, may(ci.RoleAgent))
+	require.Len(t, may(ci.RoleAdmin), len(Rules)-1, "all but what takes an agent")
+	require.ElementsMatch(t, []Action{JobRead, RunRead, RunTrigger, RunAbort, SelfRead}, may(ci.RoleRun))
 	require.Empty(t, Principal{Role: ci.RoleRun}.Visible())
 	require.NotNil(t, Principal{Role: ci.RoleRun}.Visible(), "a run's token without jobs sees none, not all")
 	require.Nil(t, Principal{Role: ci.RoleRead}.Visible())

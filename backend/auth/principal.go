@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"slices"
+	"time"
 
 	"ci/pkg/ci"
 )
@@ -12,6 +13,8 @@ type Principal struct {
 	TokenID string
 	Name    string
 	Role    ci.Role
+	// Agent is whom it is; "" unless Role is agent.
+	Agent string
 	// Jobs limits it to these; empty does not limit.
 	Jobs []string
 	// Run is the run whose script calls; nil unless Role is run. Its Jobs are
@@ -19,6 +22,8 @@ type Principal struct {
 	Run *ci.RunRef
 	// Triggers are the jobs that a run may trigger.
 	Triggers []string
+	// ExpiresAt is when its token ends; zero is never.
+	ExpiresAt time.Time
 }
 
 // Limited says whether the principal may know of some jobs only.

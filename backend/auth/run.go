@@ -23,6 +23,6 @@ func (a *Authority) verifyRun(ctx context.Context, run int64, hash string, now t
 	jobs := append([]string{t.Run.Job}, t.Triggers...)
 	slices.Sort(jobs)
 	return Principal{
-		Name: t.Run.String(), Role: ci.RoleRun, Jobs: slices.Compact(jobs), Run: &t.Run, Triggers: t.Triggers,
+		Name: t.Run.String(), Role: ci.RoleRun, Jobs: slices.Compact(jobs), Run: &t.Run, Triggers: t.Triggers, ExpiresAt: t.ExpiresAt,
 	}, nil
 }

@@ -20,7 +20,7 @@ func TestRunToken(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Principal{
 		Name: "mine/7", Role: ci.RoleRun, Jobs: []string{"child", "mine", "z"},
-		Run: &ci.RunRef{Job: "mine", Run: 7}, Triggers: []string{"z", "child"},
+		Run: &ci.RunRef{Job: "mine", Run: 7}, Triggers: []string{"z", "child"}, ExpiresAt: record.ExpiresAt,
 	}, p)
 	require.Error(t, ci.ValidateName(p.Name), "no token of people's has such a name")
 

@@ -29,6 +29,8 @@ type DB interface {
 	AddChunk(ctx context.Context, c ci.Chunk) error
 	// Chunks lists up to limit chunks that hold bytes at or after from, ascending.
 	Chunks(ctx context.Context, run, from int64, limit int) ([]ci.Chunk, error)
+	// ConsoleTimes lists up to limit times of chunks that hold bytes at or after from, ascending.
+	ConsoleTimes(ctx context.Context, run, from int64, limit int) ([]ci.ConsoleTime, error)
 	// ConsoleEnd returns the number of bytes that are stored; 0 for an unknown run.
 	ConsoleEnd(ctx context.Context, run int64) (int64, error)
 }
@@ -60,4 +62,9 @@ func (c *Console) With(db DB) *Console { return &Console{db: db, blobs: c.blobs,
 // End returns the number of bytes that are stored of the run's console.
 func (c *Console) End(ctx context.Context, run int64) (int64, error) {
 	return c.db.ConsoleEnd(ctx, run)
+}
+
+// Times lists up to limit times of parts that hold bytes at or after from, ascending.
+func (c *Console) Times(ctx context.Context, run, from int64, limit int) ([]ci.ConsoleTime, error) {
+	return c.db.ConsoleTimes(ctx, run, from, limit)
 }

@@ -67,6 +67,10 @@ func (f fixed) AddChunk(context.Context, ci.Chunk) error { return nil }
 func (f fixed) Chunks(context.Context, int64, int64, int) ([]ci.Chunk, error) {
 	return f.chunks, nil
 }
+
+func (f fixed) ConsoleTimes(context.Context, int64, int64, int) ([]ci.ConsoleTime, error) {
+	return nil, nil
+}
 func (f fixed) ConsoleEnd(context.Context, int64) (int64, error) { return 0, nil }
 
 func TestReaderEndsWithItsContext(t *testing.T) {

@@ -56,6 +56,15 @@ func (m *memory) Chunks(_ context.Context, run, from int64, limit int) ([]ci.Chu
 	return out, nil
 }
 
+func (m *memory) ConsoleTimes(ctx context.Context, run, from int64, limit int) ([]ci.ConsoleTime, error) {
+	var out []ci.ConsoleTime
+	list, err := m.Chunks(ctx, run, from, limit)
+	for _, c := range list {
+		out = append(out, ci.ConsoleTime{Offset: c.Offset, Length: c.Length, At: c.At})
+	}
+	return out, err
+}
+
 func (m *memory) ConsoleEnd(_ context.Context, run int64) (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -57,6 +57,7 @@ func (e *Engine) access(ctx context.Context, run *ci.Run, work *ci.Work) error {
 		e.giveSecrets,
 		e.giveRegistries,
 		e.giveSSH,
+		e.giveHTTP,
 	} {
 		if err := give(ctx, run, work); err != nil {
 			return timely(ctx, err)
@@ -76,7 +77,7 @@ func timely(ctx context.Context, err error) error {
 // giveSecrets reads the secrets that the run's job file names.
 func (e *Engine) giveSecrets(ctx context.Context, run *ci.Run, work *ci.Work) error {
 	names := run.Spec.Env
-	if len(names) == 0 {
+	if len(names) == 0 || run.Origin.Withheld() {
 		return nil
 	}
 	if err := distinct(run.Parameters, names); err != nil {
@@ -109,8 +110,8 @@ func (e *Engine) giveSecrets(ctx context.Context, run *ci.Run, work *ci.Work) er
 }
 
 // giveRegistries reads the accounts for pulls.
-func (e *Engine) giveRegistries(ctx context.Context, _ *ci.Run, work *ci.Work) (err error) {
-	if e.Registries != nil {
+func (e *Engine) giveRegistries(ctx context.Context, run *ci.Run, work *ci.Work) (err error) {
+	if e.Registries != nil && !foreignBuild(run) {
 		work.Registries, err = e.Registries.Access(ctx)
 	}
 	return err

@@ -13,6 +13,8 @@ import (
 type chunks struct {
 	*store.Store
 	claim *ci.Claim
+	// checked is set once the claim was found to hold; nil when nobody asks.
+	checked *bool
 }
 
 // AddChunk adds the index entry of a stored piece.
@@ -21,6 +23,9 @@ func (c chunks) AddChunk(ctx context.Context, ch ci.Chunk) error {
 		if c.claim != nil {
 			if err := tx.HoldRun(ctx, *c.claim); err != nil {
 				return err
+			}
+			if c.checked != nil {
+				*c.checked = true
 			}
 		}
 		return tx.AddChunk(ctx, ch)

@@ -48,6 +48,9 @@ func (e *Engine) Claim(ctx context.Context, c ci.Claim) (*ci.Work, error) {
 		if err := recordToken(ctx, tx, c, hash); err != nil {
 			return err
 		}
+		if !run.Times.Claimed.Equal(now) {
+			return nil // it was claimed, and told of, by the call whose answer was lost
+		}
 		return tx.AddEvent(ctx, event(ci.EventRunPreparing, run, now))
 	})
 	if err != nil {

@@ -27,10 +27,10 @@ import (
 type Planner interface {
 	// Plan finds the full commit that sha or branch names and the job file at
 	// it, and hands both to parse, which may read further files of the same
-	// commit until it returns; parse's error comes back as it is. access is the
-	// job's key pair, nil when it has none. ci.CodeInvalid is final and its
+	// commit until it returns; parse's error comes back as it is. access is what
+	// the repository is reached with. ci.CodeInvalid is final and its
 	// sentence becomes the run's reason; ci.CodeUnavailable means to try again.
-	Plan(ctx context.Context, git ci.Git, access *ci.SSHAccess, sha, branch string, parse func(commit string, file []byte, read func(path string) ([]byte, error)) error) error
+	Plan(ctx context.Context, git ci.Git, access ci.GitAccess, sha, branch string, parse func(commit string, file []byte, read func(path string) ([]byte, error)) error) error
 }
 
 // Config is what an Engine needs. All fields but those with a default are required.
@@ -47,7 +47,9 @@ type Config struct {
 	// SSHKeys are read when runs are planned and claimed; an engine without them
 	// can't claim runs that have a key.
 	SSHKeys SSHKeys
-	Log     *slog.Logger
+	// Repositories opens those of forges; nil opens none.
+	Repositories Repositories
+	Log          *slog.Logger
 	// URL is where people reach the API; runs' addresses begin with it.
 	URL string
 	// Lease is how long an agent may be silent before its runs are lost. Default 60 s.
@@ -70,6 +72,8 @@ type Engine struct {
 	planned chan int64         // ids that wait for a planner here
 	outbox  chan queue.Message // committed, not yet published
 	waiting patience
+	steady  steady // only the sweeper uses it, and leading
+	leading bool
 }
 
 // New checks the configuration and fills in defaults.

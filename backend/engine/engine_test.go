@@ -302,6 +302,33 @@ func TestRetentionForgetsEverything(t *testing.T) {
 	require.Equal(t, ci.CodeNotFound, code(err))
 }
 
+func TestAgentsThatAreGoneAreForgotten(t *testing.T) {
+	w := setup(t)
+	w.freestyle()
+	run := w.trigger(hello)
+	w.claim(run.ID, "holds")
+	now := w.db.Now()
+	require.NoError(t, w.db.Write(w.ctx, func(ctx context.Context, tx *store.Tx) error {
+		for id, seen := range map[string]time.Time{"here": now, "gone": now.Add(-25 * time.Hour), "holds": now.Add(-25 * time.Hour), "off for an hour": now.Add(-time.Hour)} {
+			if err := tx.PutAgent(ctx, &ci.Agent{ID: id, SeenAt: seen}); err != nil {
+				return err
+			}
+		}
+		return tx.PutAgent(ctx, &ci.Agent{ID: "scaled down", SeenAt: now.Add(-time.Hour), Leaving: &ci.Drain{Leaving: true}})
+	}))
+	w.loops()
+	left := func() (ids []string) {
+		agents, err := w.db.ListAgents(w.ctx)
+		require.NoError(t, err)
+		for i := range agents {
+			ids = append(ids, agents[i].ID)
+		}
+		return ids
+	}
+	require.Eventually(t, func() bool { return len(left()) == 3 }, time.Minute, 10*time.Millisecond)
+	require.Equal(t, []string{"here", "holds", "off for an hour"}, left())
+}
+
 func TestWaitEndsInTime(t *testing.T) {
 	w := setup(t)
 	w.freestyle()
@@ -313,4 +340,19 @@ func TestWaitEndsInTime(t *testing.T) {
 	require.GreaterOrEqual(t, time.Since(began), 50*time.Millisecond)
 	_, err = w.Wait(w.ctx, "hello", 999, ci.UntilDone, time.Second)
 	require.Equal(t, ci.CodeNotFound, code(err))
+}
+
+// A server that stops ends waits at any moment, also before they have begun:
+// each is answered with the run as it is, never with an error.
+func TestWaitEndsWithItsContext(t *testing.T) {
+	w := setup(t)
+	w.freestyle()
+	run := w.trigger(hello)
+	for i := range 100 {
+		ctx, cancel := context.WithTimeout(w.ctx, time.Duration(i)*20*time.Microsecond)
+		got, err := w.Wait(ctx, "hello", run.ID, ci.UntilDone, time.Minute)
+		cancel()
+		require.NoError(t, err, i)
+		require.False(t, got.Done())
+	}
 }

@@ -15,6 +15,9 @@ func (e *Engine) Finish(ctx context.Context, c ci.Claim, end ci.End) error {
 		return err
 	}
 	if stored != end.Console.Bytes {
+		if err := e.holds(ctx, c); err != nil {
+			return err // to whom the run is lost, its console does not matter
+		}
 		return ci.Errorf(ci.CodeInvalid, "run %d: the console has %d bytes stored, its agent says %d", c.Run, stored, end.Console.Bytes)
 	}
 	err = e.end(ctx, c.Run, &c, nil, end, nil)
@@ -22,7 +25,7 @@ func (e *Engine) Finish(ctx context.Context, c ci.Claim, end ci.End) error {
 		return err
 	}
 	run, readErr := e.Store.GetRun(ctx, "", c.Run)
-	if readErr == nil && run.Done() && run.Claim == c.ID && run.Outcome == end.Outcome {
+	if readErr == nil && run.Done() && run.Claim == c.ID && run.Agent == c.Agent && run.Outcome == end.Outcome {
 		return nil // our own earlier call, whose answer was lost
 	}
 	return err

@@ -114,20 +114,14 @@ func (e *Engine) keepPlan(ctx context.Context, id int64) {
 
 // tryPlan moves the run to queued.
 func (e *Engine) tryPlan(ctx context.Context, run *ci.Run) error {
-	var commit string
-	var spec *ci.Spec
-	access, err := e.sshAccess(ctx, run.Job, run.Git)
+	commit, spec, err := e.readJobFile(ctx, run)
 	if err != nil {
 		return err
 	}
-	err = e.Planner.Plan(ctx, *run.Git, access, run.CommitSHA, run.BranchName, func(sha string, file []byte, read func(path string) ([]byte, error)) (err error) {
-		commit = sha
-		spec, err = jobfile.Parse(run.Git.ConfigPath, file, read)
-		return err
-	})
-	if err != nil {
-		return err
+	if run.CommitSHA != "" {
+		commit = run.CommitSHA // of which the job file need not be
 	}
+	withhold(run, spec)
 	if err := e.checkSecrets(ctx, run, spec); err != nil {
 		return err
 	}
@@ -143,6 +137,33 @@ func (e *Engine) tryPlan(ctx context.Context, run *ci.Run) error {
 		return err
 	}
 	return e.planDone(ctx, run.ID, commit, spec, class.Name)
+}
+
+// readJobFile finds the run's commit and its job file, by whatever opens the repository.
+func (e *Engine) readJobFile(ctx context.Context, run *ci.Run) (commit string, spec *ci.Spec, err error) {
+	ssh, err := e.sshAccess(ctx, run.Job, run.Git)
+	if err != nil {
+		return "", nil, err
+	}
+	sha, branch := planned(run)
+	read := func(http *ci.HTTPAccess) error {
+		return e.Planner.Plan(ctx, *run.Git, ci.GitAccess{SSH: ssh, HTTP: http}, sha, branch, func(sha string, file []byte, read func(path string) ([]byte, error)) (err error) {
+			commit = sha
+			spec, err = jobfile.Parse(run.Git.ConfigPath, file, read)
+			return err
+		})
+	}
+	http, denied := e.httpAccess(ctx, run.Git)
+	err = read(http)
+	if commit == "" && ci.CodeOf(err) == ci.CodeInvalid && denied == nil {
+		if http, denied = e.anew(ctx, run.Git, http); http != nil {
+			err = read(http)
+		}
+	}
+	if commit == "" {
+		err = unopened(err, denied)
+	}
+	return commit, spec, err
 }
 
 func (e *Engine) planDone(ctx context.Context, id int64, commit string, spec *ci.Spec, class string) error {

@@ -6,10 +6,12 @@ import (
 	"time"
 
 	"ci/backend/store"
+	"ci/pkg/ci"
 )
 
-// prune forgets what is old: idempotency keys, events, and done runs past the
-// configured retention, objects first so that no row is left without them.
+// prune forgets what is old: idempotency keys, events, agents that are gone, and
+// done runs past the configured retention, objects first so that no row is left
+// without them.
 func (e *Engine) prune(ctx context.Context) {
 	now := e.Store.Now()
 	e.warn("forget", e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
@@ -18,13 +20,37 @@ func (e *Engine) prune(ctx context.Context) {
 		}
 		return tx.PruneEvents(ctx, now.Add(-eventsFor))
 	}))
-	e.warn("retention", e.retain(ctx, now))
+	config, err := e.Store.GetConfig(ctx)
+	if err != nil {
+		e.warn("retention", err)
+		return
+	}
+	e.warn("retention", e.retain(ctx, now, config))
+	e.warn("forget agents", e.forgetAgents(ctx, now, config))
 }
 
-func (e *Engine) retain(ctx context.Context, now time.Time) error {
-	config, err := e.Store.GetConfig(ctx)
-	if err != nil || config.Retention == 0 {
+// forgetAgents drops agents that are gone for good, as far as can be known: one
+// that comes back after all is listed again with its first heartbeat.
+func (e *Engine) forgetAgents(ctx context.Context, now time.Time, config *ci.Config) error {
+	if config.AgentRetention == 0 {
+		return nil
+	}
+	silent := time.Duration(config.AgentRetention)
+	left := max(min(silent, ci.AgentLeft), e.Lease)
+	var ids []string
+	err := e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
+		ids, err = tx.ForgetAgents(ctx, now.Add(-max(silent, e.Lease)), now.Add(-left))
 		return err
+	})
+	if err == nil && len(ids) > 0 {
+		e.Log.Info("agents that are gone are forgotten", "agents", ids, "silent_for", silent, "ended_for", left)
+	}
+	return err
+}
+
+func (e *Engine) retain(ctx context.Context, now time.Time, config *ci.Config) error {
+	if config.Retention == 0 {
+		return nil
 	}
 	runs, err := e.Store.DoneBefore(ctx, now.Add(-time.Duration(config.Retention)), sweepBatch)
 	for i := range runs {

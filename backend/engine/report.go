@@ -53,7 +53,7 @@ func (e *Engine) repeated(ctx context.Context, c ci.Claim, t ci.EventType, confl
 		return err
 	}
 	there := map[ci.EventType]ci.Phase{ci.EventRunRunning: ci.PhaseRunning, ci.EventRunCollecting: ci.PhaseCollecting}[t]
-	if run.Claim == c.ID && !run.Done() && run.Phase == there {
+	if run.Claim == c.ID && run.Agent == c.Agent && !run.Done() && run.Phase == there {
 		return nil
 	}
 	return conflict
@@ -61,7 +61,11 @@ func (e *Engine) repeated(ctx context.Context, c ci.Claim, t ci.EventType, confl
 
 // AppendConsole stores output at a byte offset and wakes those who follow it.
 func (e *Engine) AppendConsole(ctx context.Context, c ci.Claim, offset int64, data []byte) (next int64, err error) {
-	next, err = e.console.With(chunks{e.Store, &c}).Append(ctx, c.Run, offset, data)
+	guarded := chunks{Store: e.Store, claim: &c, checked: new(bool)}
+	next, err = e.console.With(guarded).Append(ctx, c.Run, offset, data)
+	if err == nil && !*guarded.checked { // all of it was there already
+		err = e.holds(ctx, c)
+	}
 	if err == nil {
 		e.tell(ctx, topic("console", c.Run), strconv.FormatInt(next, 10))
 	}

@@ -40,10 +40,10 @@ type planner struct {
 	more     map[string]string
 	readErrs []error
 	asks     int
-	access   *ci.SSHAccess // the last one
+	access   ci.GitAccess // the last one
 }
 
-func (p *planner) Plan(_ context.Context, _ ci.Git, access *ci.SSHAccess, sha, _ string, parse func(string, []byte, func(string) ([]byte, error)) error) error {
+func (p *planner) Plan(_ context.Context, _ ci.Git, access ci.GitAccess, sha, _ string, parse func(string, []byte, func(string) ([]byte, error)) error) error {
 	file, err := p.next(access)
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func (p *planner) Plan(_ context.Context, _ ci.Git, access *ci.SSHAccess, sha, _
 	return parse(sha, []byte(file), p.read)
 }
 
-func (p *planner) next(access *ci.SSHAccess) (string, error) {
+func (p *planner) next(access ci.GitAccess) (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.asks++

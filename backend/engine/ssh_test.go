@@ -47,14 +47,14 @@ func TestRunsGetTheirKey(t *testing.T) {
 	w.loops()
 	run := w.wait(w.trigger(byBranch).ID, ci.UntilPlanned)
 	require.Equal(t, ci.PhaseQueued, run.Phase, run.Reason)
-	require.Equal(t, deploy, w.planner.access)
+	require.Equal(t, deploy, w.planner.access.SSH)
 	_, work := w.claim(run.ID, "agent")
 	require.Equal(t, deploy, work.SSH)
 
 	w.git() // the same job without a key
 	w.planner.file = "script: x\n"
 	run = w.wait(w.trigger(byBranch).ID, ci.UntilPlanned)
-	require.Nil(t, w.planner.access)
+	require.Nil(t, w.planner.access.SSH)
 	_, work = w.claim(run.ID, "agent")
 	require.Nil(t, work.SSH)
 }

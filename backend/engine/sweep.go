@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"ci/backend/queue"
@@ -50,6 +51,10 @@ func (e *Engine) leads(ctx context.Context) (mine bool) {
 		return err
 	})
 	e.warn("lease", err)
+	if mine != e.leading {
+		e.leading = mine
+		e.Log.Info("the loops that run once in the fleet", "here", mine)
+	}
 	return mine
 }
 
@@ -60,16 +65,58 @@ func (e *Engine) sweep(ctx context.Context, first bool) {
 	if first {
 		before = e.Store.Now()
 	}
-	e.warn("republish", e.republish(ctx, before))
+	if whole, err := e.complete(ctx); first || !whole || err != nil {
+		e.warn("count the queue", err)
+		e.warn("republish", e.republish(ctx, before))
+	}
 	e.warn("plan", e.replan(ctx))
-	e.warn("reap", e.reap(ctx))
-	e.warn("overdue", e.overdue(ctx))
+	if e.believesLeases() {
+		e.warn("reap", e.reap(ctx))
+		e.warn("overdue", e.overdue(ctx))
+	}
+}
+
+// believesLeases says whether the database's clock can be taken for a measure.
+func (e *Engine) believesLeases() bool {
+	believed, jumped := e.steady.look(e.Store.Now(), time.Now(), e.Lease)
+	if jumped != 0 {
+		e.Log.Warn("the database's clock was set, or the machine has slept: nobody is called lost until every agent had time to renew", "by", jumped, "until", e.Lease)
+	}
+	return believed
 }
 
 func (e *Engine) warn(what string, err error) {
 	if err != nil {
 		e.Log.Warn("sweep: "+what+" failed; trying again", "err", err)
 	}
+}
+
+// inHand is the share of a lane's messages that may be on their way between
+// queue, agents and database while they are counted.
+const inHand = 0.01
+
+// complete says that the queue has a message for each queued run: in every lane
+// about as many as runs wait. Sending hundreds of thousands again every half
+// minute to find that out would cost more than carrying them out.
+//
+// What is missing may hide in the tolerance, or behind messages of runs that
+// were aborted meanwhile. Both shrink as agents take what there is: the last
+// hundred are counted exactly, so nothing is missing for good.
+func (e *Engine) complete(ctx context.Context) (bool, error) {
+	messages, err := e.Queue.Depth(ctx)
+	if err != nil {
+		return false, err
+	}
+	waiting, err := e.Store.QueueDepths(ctx) // after the messages: what is claimed meanwhile is in neither
+	if err != nil {
+		return false, err
+	}
+	for _, d := range waiting {
+		if messages[d.Lane] < d.Queued-int(inHand*float64(d.Queued)) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // republish sends messages for queued runs again, oldest first, and notes when.
@@ -145,8 +192,31 @@ func (e *Engine) lose(ctx context.Context, r *ci.Run, why string, yes still) {
 // Disown ends, as lost, every run that an agent held in an earlier life. The
 // agent calls it when it begins anew, after it has removed its containers.
 func (e *Engine) Disown(ctx context.Context, agent string) error {
+	held, err := e.Held(ctx, agent)
+	if err != nil {
+		return err
+	}
+	return e.DisownRuns(ctx, agent, held)
+}
+
+// Held returns the runs in progress that an agent has claimed, ascending.
+func (e *Engine) Held(ctx context.Context, agent string) ([]int64, error) {
+	runs, err := e.Store.HeldRuns(ctx, agent, sweepBatch)
+	ids := make([]int64, len(runs))
+	for i := range runs {
+		ids[i] = runs[i].ID
+	}
+	return ids, err
+}
+
+// DisownRuns is Disown for the runs that were Held then: a call that is late
+// ends nothing that was claimed since.
+func (e *Engine) DisownRuns(ctx context.Context, agent string, ids []int64) error {
 	runs, err := e.Store.HeldRuns(ctx, agent, sweepBatch)
 	for i := range runs {
+		if !slices.Contains(ids, runs[i].ID) {
+			continue
+		}
 		e.lose(ctx, &runs[i], fmt.Sprintf("its agent %s was restarted while it was %s", agent, runs[i].Phase), nil)
 	}
 	return err

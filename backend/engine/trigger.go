@@ -116,6 +116,9 @@ func (e *Engine) describe(ctx context.Context, ts []ci.Trigger) ([]*ci.Run, erro
 			return nil, err
 		}
 		if err = e.checkKey(ctx, job); err == nil {
+			t.Origin, err = e.originOf(ctx, job, t)
+		}
+		if err == nil {
 			runs[i], err = newRun(job, t, config, e.Store.Now())
 		}
 		if err != nil {
@@ -138,7 +141,7 @@ func newRun(job *ci.Job, t ci.Trigger, config *ci.Config, now time.Time) (*ci.Ru
 	r := &ci.Run{
 		Job: job.Name, JobVersion: job.Version, Status: ci.StatusInProgress, Phase: ci.PhasePlanning,
 		CommitSHA: t.CommitSHA, BranchName: t.BranchName, Parameters: values, Priority: t.Priority,
-		TriggeredBy: t.By, Parent: t.Parent, Git: job.Git, Times: ci.Times{Triggered: now},
+		TriggeredBy: t.By, Parent: t.Parent, Origin: t.Origin, Git: job.Git, Times: ci.Times{Triggered: now},
 	}
 	if r.Priority == "" {
 		r.Priority = ci.PriorityNormal
@@ -149,12 +152,14 @@ func newRun(job *ci.Job, t ci.Trigger, config *ci.Config, now time.Time) (*ci.Ru
 		}
 		return r, nil
 	}
-	if t.CommitSHA != "" || t.BranchName != "" {
+	if t.Origin == nil && (t.CommitSHA != "" || t.BranchName != "") {
 		return nil, invalid("commitSha", "job %s is freestyle and has no repository: leave out commitSha and branchName", job.Name)
 	}
+	r.CommitSHA, r.BranchName = "", ""
 	if r.Spec, err = jobfile.ParseFreestyle(job.Freestyle); err != nil {
 		return nil, err
 	}
+	withhold(r, r.Spec)
 	class, err := ci.ClassFor(config.Classes, r.Spec.Needs())
 	if err != nil {
 		return nil, err
@@ -171,6 +176,11 @@ func invalid(path, format string, args ...any) error {
 func insert(ctx context.Context, tx *store.Tx, t ci.Trigger, r *ci.Run) error {
 	if err := tx.InsertRun(ctx, r); err != nil {
 		return err
+	}
+	if r.Origin != nil && r.Origin.Trigger != "" {
+		if err := tx.OpenCheck(ctx, ci.OpenCheck{Origin: *r.Origin, Run: r.ID}); err != nil {
+			return err
+		}
 	}
 	if t.IdempotencyKey != "" {
 		if err := tx.Idempotent(ctx, r.Job, t.IdempotencyKey, digest(t), r.ID, r.Times.Triggered); err != nil {

@@ -11,10 +11,13 @@ import (
 // Messages may be lost; waiting must not depend on them.
 const waitPoll = 2 * time.Second
 
+// lookTime bounds how long a run is looked for whose waiter's time is over already.
+const lookTime = 5 * time.Second
+
 // Wait returns the run once it is as far as until, or as it is when d is over
 // or ctx ends. job "" accepts a run of any job.
 func (e *Engine) Wait(ctx context.Context, job string, id int64, until ci.Until, d time.Duration) (*ci.Run, error) {
-	run, err := e.Store.GetRun(ctx, job, id)
+	run, err := e.look(ctx, job, id)
 	if err != nil || d <= 0 || run.Reached(until) {
 		return run, err
 	}
@@ -30,9 +33,14 @@ func (e *Engine) Wait(ctx context.Context, job string, id int64, until ci.Until,
 	defer poll.Stop()
 	for {
 		// Read after subscribing: a change between the two must not be missed.
-		if run, err = e.Store.GetRun(ctx, job, id); err != nil || run.Reached(until) {
-			return run, err
+		now, err := e.Store.GetRun(ctx, job, id)
+		if err != nil && ctx.Err() != nil {
+			return run, nil // as it was a moment ago
 		}
+		if err != nil || now.Reached(until) {
+			return now, err
+		}
+		run = now
 		select {
 		case <-woken:
 		case <-poll.C:
@@ -42,6 +50,14 @@ func (e *Engine) Wait(ctx context.Context, job string, id int64, until ci.Until,
 			return run, nil
 		}
 	}
+}
+
+// look reads a run also when ctx has ended before: a waiter who comes to a
+// server that stops is told how far the run is, as one who came in time.
+func (e *Engine) look(ctx context.Context, job string, id int64) (*ci.Run, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
+	defer cancel()
+	return e.Store.GetRun(ctx, job, id)
 }
 
 // wake leaves one token; a second one would tell nothing more.

@@ -18,7 +18,8 @@ type Message struct {
 // Queue brings waiting runs to agents.
 type Queue interface {
 	// Publish adds messages. One whose run already has a live message (waiting,
-	// or in an agent's hands) is left as it is, so publishing again is safe.
+	// or in an agent's hands) is left as it is, so publishing again is safe. On
+	// a cluster a message may count as live for a moment after its Ack.
 	Publish(ctx context.Context, ms []Message) error
 	// Pull blocks until there is a message in one of the lanes, or ctx ends.
 	// Lanes stand in the order of preference.
@@ -36,6 +37,8 @@ type Bus interface {
 	// Publish sends data to a topic of tokens joined by dots ("run.42").
 	Publish(ctx context.Context, topic string, data []byte) error
 	// Subscribe calls fn for each message, one at a time, until cancel is
-	// called. In a topic, * stands for one token and > for the rest.
+	// called. In a topic, * stands for one token and > for the rest. While the
+	// server is away nothing is heard, and Subscribe succeeds: what listens
+	// looks by itself now and then, since messages may be lost at any time.
 	Subscribe(topic string, fn func(topic string, data []byte)) (cancel func(), err error)
 }

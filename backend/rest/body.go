@@ -15,7 +15,7 @@ import (
 
 // readBody reads a JSON body. It is nil when there is none. Whoever sends
 // slowly, or more than a request may have, is told so and disconnected.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+func (s *server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
@@ -23,7 +23,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		w.Header().Set("Connection", "close")
 		return nil, errTooLarge()
 	}
-	done := limitBodyTime(w)
+	done := limitBodyTime(w, s.bodyTime)
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, rpc.MaxBody))
 	done()
 	var tooLarge *http.MaxBytesError
@@ -32,7 +32,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, errTooLarge()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		w.Header().Set("Connection", "close")
-		return nil, &httpError{http.StatusRequestTimeout, "request_timeout", "the request body did not arrive within " + bodyTime.String()}
+		return nil, &httpError{http.StatusRequestTimeout, "request_timeout", "the request body did not arrive within " + s.bodyTime.String()}
 	case err != nil:
 		return nil, ci.Errorf(ci.CodeInvalid, "the request body ended too early: %w", err)
 	case len(data) == 0:
@@ -64,9 +64,9 @@ func checkType(r *http.Request) error {
 
 // limitBodyTime begins the time in which a body must arrive. done ends it;
 // else a deadline left behind would cut off an answer that is held.
-func limitBodyTime(w http.ResponseWriter) (done func()) {
+func limitBodyTime(w http.ResponseWriter, limit time.Duration) (done func()) {
 	rc := http.NewResponseController(w)
-	if rc.SetReadDeadline(time.Now().Add(bodyTime)) != nil {
+	if rc.SetReadDeadline(time.Now().Add(limit)) != nil {
 		return func() {} // a writer without deadlines, as in tests
 	}
 	return func() { _ = rc.SetReadDeadline(time.Time{}) } // it worked a moment ago
@@ -85,4 +85,19 @@ func (b *timedBody) Read(p []byte) (int, error) {
 		b.done()
 	}
 	return n, err
+}
+
+// pacedBody gives each read of a body its own time: a stream may be as long
+// as it likes, but not silent.
+type pacedBody struct {
+	io.ReadCloser
+	w     http.ResponseWriter
+	limit time.Duration
+}
+
+// Read reads on.
+func (b *pacedBody) Read(p []byte) (int, error) {
+	done := limitBodyTime(b.w, b.limit)
+	defer done()
+	return b.ReadCloser.Read(p)
 }

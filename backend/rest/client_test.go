@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 	"time"
@@ -128,7 +129,20 @@ func TestClientSystem(t *testing.T) {
 	order, err := c.Drain(ctx, "a1", ci.Drain{Reason: "new disk"})
 	require.NoError(t, err)
 	require.Equal(t, "new disk", order.Reason)
+	require.Equal(t, ci.DrainAbort, order.Then)
+	require.NotEmpty(t, order.By)
+	order, err = c.GetDrain(ctx, "a1")
+	require.NoError(t, err)
+	require.Equal(t, "new disk", order.Reason)
+	require.True(t, order.Drained())
 	require.NoError(t, c.Undrain(ctx, "a1"))
+	_, err = c.GetDrain(ctx, "a1")
+	require.Equal(t, ci.CodeNotFound, ci.CodeOf(err))
+	s.agents["a1"] = ci.Agent{ID: "a1", SeenAt: s.Now(), Leaving: &ci.Drain{By: "a signal", Leaving: true}}
+	order, err = c.GetDrain(ctx, "a1")
+	require.NoError(t, err)
+	require.Equal(t, []any{"a signal", true}, []any{order.By, order.Leaving})
+	require.Equal(t, ci.CodeConflict, ci.CodeOf(c.Undrain(ctx, "a1")))
 	_, err = c.Drain(ctx, "a2", ci.Drain{})
 	require.Equal(t, ci.CodeNotFound, ci.CodeOf(err))
 	queues, err := c.Queues(ctx)
@@ -229,4 +243,35 @@ func TestClientResumes(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, rest)
 	require.Equal(t, http.StatusOK, s.do("GET", "/jobs/hello/runs/1/results/console", "").status)
+}
+
+// Clients of several callers share their connections, and nothing else: none
+// speaks with the token of another one, also where that is replaced now and then.
+func TestClientAs(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	role := ci.RoleTrigger
+	first, err := api.New(api.Config{URL: s.server.URL, TokenSource: func() string { return s.bearer[role] }})
+	require.NoError(t, err)
+	addrs := map[string]bool{}
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { addrs[c.Conn.LocalAddr().String()] = true }})
+	says := func(c *api.Client, want ci.Role) {
+		t.Helper()
+		who, err := c.WhoAmI(ctx)
+		require.NoError(t, err)
+		require.Equal(t, want, who.Role)
+	}
+	says(first, ci.RoleTrigger)
+	other, err := first.As(s.bearer[ci.RoleRead])
+	require.NoError(t, err)
+	says(other, ci.RoleRead)
+	role = ci.RoleMaintain
+	says(first, ci.RoleMaintain)
+	require.Len(t, addrs, 1)
+	nobody, err := first.As("")
+	require.NoError(t, err)
+	_, err = nobody.WhoAmI(ctx)
+	require.Equal(t, ci.CodeUnauthorized, ci.CodeOf(err))
+	_, err = first.As("two words")
+	require.Equal(t, ci.CodeInvalid, ci.CodeOf(err))
 }

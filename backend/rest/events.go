@@ -23,7 +23,7 @@ func (s *server) serveEvents(w *recorder, r *http.Request, _ []string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := s.untilStop(r.Context())
+	ctx, cancel := s.rpc.UntilStop(r.Context())
 	defer cancel()
 	var sink eventSink
 	open := func(after int64) (err error) {

@@ -19,7 +19,7 @@ const pingEvery = 15 * time.Second
 // either may have changed, until the run was done at a call, the reader is gone or the
 // server stops. ping, if given, is called when nothing happened for a while.
 func (s *server) follow(ctx context.Context, run *ci.Run, grown func(context.Context, *ci.Run, int64) error, ping func() error) error {
-	ctx, cancel := s.untilStop(ctx)
+	ctx, cancel := s.rpc.UntilStop(ctx)
 	defer cancel()
 	woken := make(chan struct{}, 1)
 	unsubscribe, err := s.listen(run.ID, woken)

@@ -18,6 +18,7 @@ func (s *server) serveHealth(w *recorder, r *http.Request, _ []string) error {
 
 // serveReady says of each part whether it answers. What it says when it does
 // not is shown only where it is a sentence meant for people; the log has all.
+// It also tells what should be set up better.
 func (s *server) serveReady(w *recorder, r *http.Request, _ []string) error {
 	checks := s.Ready(r.Context())
 	var bad []ci.Field
@@ -39,7 +40,11 @@ func (s *server) serveReady(w *recorder, r *http.Request, _ []string) error {
 		slices.SortFunc(bad, func(a, b ci.Field) int { return strings.Compare(a.Path, b.Path) })
 		return &ci.Error{Code: ci.CodeUnavailable, Message: "the server is not ready", Fields: bad}
 	}
-	return writeJSON(w, r, map[string]any{"status": "ready", "checks": fine})
+	ready := map[string]any{"status": "ready", "checks": fine}
+	if warnings := s.Warnings(r.Context()); len(warnings) > 0 {
+		ready["warnings"] = warnings
+	}
+	return writeJSON(w, r, ready)
 }
 
 func (s *server) serveMetrics(w *recorder, r *http.Request, _ []string) error {

@@ -5,12 +5,13 @@ import (
 	"net/http"
 	"time"
 
+	"ci/backend/rpc"
 	"ci/pkg/ci"
 )
 
 const (
-	// bodyTime is how long a request's body may take to arrive.
-	bodyTime = 30 * time.Second
+	// defaultBodyTime is how long a request's body may take to arrive.
+	defaultBodyTime = 30 * time.Second
 	// busyTime is how long an answer waits for its turn.
 	busyTime = 5 * time.Second
 )
@@ -46,27 +47,20 @@ func (s *server) enter(w *recorder, r *http.Request, m match) (leave func(), err
 	}
 }
 
-// untilStop returns a context that also ends when the server stops.
-func (s *server) untilStop(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	if s.Stop == nil {
-		return ctx, cancel
+// serveConnect hands a request to a service. Connect reads bodies itself, so
+// their time is limited here: that of a whole request, or of each piece of a stream.
+func (s *server) serveConnect(w *recorder, r *http.Request, h http.Handler, m *rpc.Method) error {
+	if m.Stream() {
+		r.Body = &pacedBody{ReadCloser: r.Body, w: w, limit: s.bodyTime}
+	} else {
+		r.Body = &timedBody{ReadCloser: r.Body, done: limitBodyTime(w, s.bodyTime)}
 	}
-	go func() {
-		select {
-		case <-s.Stop:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
-}
-
-// serveConnect hands a request to a service. Connect reads bodies itself, so their time is limited here.
-func (s *server) serveConnect(w *recorder, r *http.Request, h http.Handler) error {
-	r.Body = &timedBody{ReadCloser: r.Body, done: limitBodyTime(w)}
-	ctx, cancel := s.untilStop(r.Context())
-	defer cancel()
+	ctx := r.Context()
+	if m.Stream() {
+		var cancel context.CancelFunc
+		ctx, cancel = s.rpc.UntilStop(ctx)
+		defer cancel()
+	}
 	h.ServeHTTP(w, r.WithContext(ctx))
 	return nil
 }

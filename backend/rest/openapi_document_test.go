@@ -73,6 +73,7 @@ func (d *documenter) build() yaml.MapSlice {
 		byPath[r.Pattern] = len(paths)
 		paths = append(paths, yaml.MapItem{Key: r.Pattern, Value: yaml.MapSlice{op}})
 	}
+	paths = append(paths, d.layers()...)
 	return yaml.MapSlice{
 		{Key: "openapi", Value: "3.1.0"},
 		{Key: "info", Value: yaml.MapSlice{{Key: "title", Value: "ci"}, {Key: "version", Value: "v1"}, {Key: "description", Value: intro}}},
@@ -81,6 +82,26 @@ func (d *documenter) build() yaml.MapSlice {
 		{Key: "paths", Value: paths},
 		{Key: "components", Value: d.components()},
 	}
+}
+
+// layers adds what stands on top of the API, each of which describes itself,
+// and returns its paths.
+func (d *documenter) layers() (paths yaml.MapSlice) {
+	for _, file := range []string{"../pipeline/openapi.yaml"} {
+		part, err := os.ReadFile(file)
+		require.NoError(d.t, err)
+		var doc struct {
+			Paths      yaml.MapSlice
+			Components struct{ Schemas map[string]yaml.MapSlice }
+		}
+		require.NoError(d.t, yaml.UnmarshalWithOptions(part, &doc, yaml.UseOrderedMap(), yaml.Strict()))
+		paths = append(paths, doc.Paths...)
+		for name, schema := range doc.Components.Schemas {
+			require.NotContains(d.t, d.schemas, name, "two schemas have one name")
+			d.schemas[name] = schema
+		}
+	}
+	return paths
 }
 
 func (d *documenter) components() yaml.MapSlice {

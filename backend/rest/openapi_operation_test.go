@@ -50,6 +50,7 @@ func operationID(r *Route) string {
 	return map[string]string{
 		consolePattern: "getConsole", resultPattern: "getResult", "/healthz": "getHealth", "/readyz": "getReadiness",
 		"/metrics": "getMetrics", "/openapi.yaml": "getOpenAPI", "/schemas/job.json": "getJobSchema",
+		timesPattern: "getConsoleTimes",
 	}[r.Pattern]
 }
 
@@ -98,6 +99,8 @@ func (d *documenter) parameters(r *Route, t *transcoder) []any {
 			plainParameter("query", "offset", "The byte to begin at.", "integer"),
 			plainParameter("header", "Last-Event-ID", "Goes before offset in events.", "string"),
 			plainParameter("header", "Range", "One range of bytes; not with follow, offset or events.", "string"))
+	case r.Pattern == timesPattern:
+		out = append(out, plainParameter("query", "offset", "Parts that end before this byte are left out.", "integer"))
 	case r.Pattern == resultPattern:
 		out = append(out, plainParameter("header", "Range", "One range of bytes.", "string"))
 	}
@@ -273,6 +276,13 @@ func (d *documenter) plainSuccess(r *Route) object {
 			text("200", object{text("description", description), text("headers", h), content("text/plain; charset=utf-8", "text/event-stream")}),
 			text("206", object{text("description", "The range."), text("headers", h), content("text/plain; charset=utf-8")}),
 		}
+	case r.Pattern == timesPattern:
+		line := object{text("type", "object"), text("properties", object{
+			text("offset", object{text("type", "integer"), text("description", "The first byte of a part of the console.")}),
+			text("length", object{text("type", "integer"), text("description", "How many bytes the part has.")}),
+			text("at", object{text("type", "string"), text("format", "date-time"), text("description", "When the part was stored: about a second after it was printed, later when the agent could not reach the server.")}),
+		})}
+		return object{text("200", object{text("description", "An object a line for each part, in order and without a gap."), text("content", object{text("application/x-ndjson", object{text("schema", line)})})})}
 	case r.Pattern == resultPattern:
 		h := append(object{text("Content-Disposition", header("attachment, with the file's name (RFC 6266)."))}, ranges...)
 		body := text("content", object{text("*/*", object{text("schema", anyBytes)})})

@@ -40,6 +40,9 @@ func TestOpenAPIIsComplete(t *testing.T) {
 	var described, served []string
 	for path, ops := range doc.Paths {
 		for method, op := range ops {
+			if strings.HasPrefix(path, "/pipelines") {
+				continue // a layer's, which compares it with its own routes
+			}
 			described = append(described, strings.ToUpper(method)+" "+path)
 			require.NotEmpty(t, op.Summary, path)
 			require.NotEmpty(t, op.Responses, path)
@@ -90,14 +93,17 @@ func TestPaths(t *testing.T) {
 		served = append(served, r.Method+" "+r.Pattern)
 	}
 	for _, want := range []string{
-		"POST /jobs/{name}/runs", "GET /jobs/{name}/runs/{id}", "GET /jobs/{name}/runs/{id}/queue", "GET /jobs/{name}/runs",
+		"POST /jobs/{name}/runs", "GET /jobs/{name}/runs/{id}", "GET /runs/{id}", "GET /whoami", "GET /jobs/{name}/runs/{id}/queue", "GET /jobs/{name}/runs",
 		"POST /jobs/{name}/runs/{id}/abort", "GET /jobs/{name}/runs/{id}/results", "GET /jobs/{name}/runs/{id}/results/console",
 		"GET /jobs/{name}/runs/{id}/results/{result}", "GET /jobs/{name}/results", "GET /jobs", "PUT /jobs/{name}",
-		"GET /jobs/{name}", "DELETE /jobs/{name}", "GET /runs", "GET /events", "GET /agents", "PUT /agents/{id}/drain",
+		"GET /jobs/{name}", "DELETE /jobs/{name}", "GET /runs", "GET /events", "GET /agents", "PUT /agents/{id}/drain", "GET /agents/{id}/drain",
 		"DELETE /agents/{id}/drain", "GET /queues", "GET /config", "PUT /config", "POST /tokens", "GET /tokens",
 		"DELETE /tokens/{id}", "POST /runs:batch", "GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.yaml",
 		"GET /schemas/job.json", "PUT /jobs/{name}/secrets/{key}", "DELETE /jobs/{name}/secrets/{key}", "GET /jobs/{name}/secrets",
 		"PUT /ssh-keys/{name}", "GET /ssh-keys/{name}", "GET /ssh-keys", "DELETE /ssh-keys/{name}", "POST /ssh-hosts:scan",
+		"PUT /forges/{name}", "GET /forges/{name}", "GET /forges", "DELETE /forges/{name}", "GET /github/deliveries",
+		"PUT /github/triggers/{name}", "GET /github/triggers/{name}", "GET /github/triggers", "DELETE /github/triggers/{name}",
+		"GET /jobs/{name}/runs/{id}/results/console/times",
 	} {
 		require.Contains(t, served, want)
 	}

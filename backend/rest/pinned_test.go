@@ -81,7 +81,7 @@ func TestPinned(t *testing.T) {
 		headers                  map[string]string
 	}
 	job := `{"name":"unit-test","git":{"url":"https://git.example/x.git","configPath":"ci/unit-test.yaml","sshKey":""},` +
-		`"parameters":[{"name":"LEVEL","default":"1","required":false,"description":"how hard"}],"version":VERSION,"createdAt":"T","updatedAt":"T","triggers":[]}`
+		`"parameters":[{"name":"LEVEL","default":"1","required":false,"description":"how hard"}],"version":VERSION,"createdAt":"T","updatedAt":"T","triggers":[],"owner":""}`
 	run := `{"id":1,"job":"unit-test","jobVersion":2,"status":"in_progress","phase":"queued","outcome":"","reason":"","scriptStarted":false,` +
 		`"commitSha":"` + sha + `","branchName":"","parameters":{"LEVEL":"2"},"priority":"normal","triggeredBy":"admin",` +
 		`"git":{"url":"https://git.example/x.git","configPath":"ci/unit-test.yaml","sshKey":""},"class":"small","agent":"",ABORT` +
@@ -93,7 +93,7 @@ func TestPinned(t *testing.T) {
 	steps := []step{
 		{"create", "PUT", "/jobs/unit-test", gitJob, 201, strings.Replace(job, "VERSION", "1", 1), map[string]string{"Location": "/jobs/unit-test"}},
 		{"replace", "PUT", "/jobs/unit-test", gitJob, 200, strings.Replace(job, "VERSION", "2", 1), nil},
-		{"freestyle", "PUT", "/jobs/hello", helloJob, 201, `{"name":"hello","freestyle":{"resources":{"cpus":0.5},"script":"echo hello","timeout":"30m"},"parameters":[],"version":1,"createdAt":"T","updatedAt":"T","triggers":[]}`, nil},
+		{"freestyle", "PUT", "/jobs/hello", helloJob, 201, `{"name":"hello","freestyle":{"resources":{"cpus":0.5},"script":"echo hello","timeout":"30m"},"parameters":[],"version":1,"createdAt":"T","updatedAt":"T","triggers":[],"owner":""}`, nil},
 		{"trigger", "POST", "/jobs/unit-test/runs", `{"commitSha": "` + sha + `", "parameters": {"LEVEL": "2"}}`, 201, strings.Replace(run, "ABORT", "", 1), map[string]string{"Location": "/jobs/unit-test/runs/1", "Cache-Control": "no-store"}},
 		{"get", "GET", "/jobs/unit-test/runs/1", "", 200, strings.Replace(run, "ABORT", "", 1), map[string]string{"Cache-Control": "no-store", "Content-Type": "application/json"}},
 		{"list", "GET", "/jobs/unit-test/runs", "", 200, `{"runs":[` + strings.Replace(run, "ABORT", "", 1) + `],"nextPageToken":""}`, nil},

@@ -69,6 +69,16 @@ func (t *transcoder) describe(h http.Header, r *http.Request, resp proto.Message
 			h.Set("Location", "/ssh-keys/"+m.GetKey().GetName())
 			return http.StatusCreated
 		}
+	case *civ1.PutForgeResponse:
+		if m.GetCreated() {
+			h.Set("Location", "/forges/"+m.GetForge().GetName())
+			return http.StatusCreated
+		}
+	case *civ1.PutEventTriggerResponse:
+		if m.GetCreated() {
+			h.Set("Location", "/github/triggers/"+m.GetTrigger().GetName())
+			return http.StatusCreated
+		}
 	case *civ1.TriggerRunResponse:
 		h.Set("Location", convert.RunPath(m.GetRun().GetJob(), int64(m.GetRun().GetId())))
 		if m.GetReplayed() {
@@ -114,6 +124,10 @@ func tag(h http.Header, resp proto.Message, body []byte) {
 		h.Set("ETag", rpc.ConfigTag(m))
 	case *civ1.SSHKey:
 		h.Set("ETag", rpc.SSHKeyTag(m))
+	case *civ1.Forge:
+		h.Set("ETag", rpc.ForgeTag(m))
+	case *civ1.EventTrigger:
+		h.Set("ETag", rpc.EventTriggerTag(m))
 	case *civ1.CreateTokenResponse: // a secret: nothing of it stays
 	default:
 		sum := sha256.Sum256(body)

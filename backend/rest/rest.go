@@ -27,6 +27,8 @@ type Auth interface {
 type Console interface {
 	// Reader reads the bytes from from to to; to -1 is the present end.
 	Reader(ctx context.Context, run, from, to int64) (io.ReadCloser, error)
+	// Times lists up to limit times of parts that hold bytes at or after from, ascending.
+	Times(ctx context.Context, run, from int64, limit int) ([]ci.ConsoleTime, error)
 	// End is how many bytes there are at present.
 	End(ctx context.Context, run int64) (int64, error)
 }
@@ -40,12 +42,17 @@ type Blobs interface {
 // Config is what the handler needs. All fields are required but those that say what they default to.
 type Config struct {
 	Engine rpc.Engine
-	Store  rpc.Store
-	Bus    rpc.Bus
-	Auth   Auth
+	// Work is what agents call.
+	Work  rpc.Work
+	Store rpc.Store
+	Bus   rpc.Bus
+	Auth  Auth
 	// Secrets and Registries keep what is never shown again.
 	Secrets rpc.Secrets
 	SSHKeys rpc.SSHKeys
+	// Forges and EventTriggers are the servers that host repositories, and what happens at events there.
+	Forges        rpc.Forges
+	EventTriggers rpc.EventTriggers
 	// ScanHost asks a server for its host keys.
 	ScanHost   func(ctx context.Context, host string) ([]ci.HostKey, error)
 	Registries rpc.Registries
@@ -60,8 +67,15 @@ type Config struct {
 	// Ready says of each part that the API depends on whether it answers; nil
 	// values are fine. Default: no parts.
 	Ready func(ctx context.Context) map[string]error
+	// Warnings are sentences about parts that answer and could lose something
+	// all the same; /readyz shows them to everybody. Default: none.
+	Warnings func(ctx context.Context) []string
 	// Metrics serves /metrics. Default: there is no such path.
 	Metrics http.Handler
+	// Layers stand on top of the API, each under its prefix ("/pipelines"): what
+	// has that path, or one below it, is theirs once the caller is known. They check rights themselves,
+	// and end what they hold when the server stops.
+	Layers map[string]http.Handler
 	// Schema is the JSON Schema of job files.
 	Schema []byte
 	// Hosts are the names (without port) that requests may be addressed to;
@@ -98,6 +112,8 @@ type server struct {
 	routes router
 	held   chan struct{}
 	busy   chan struct{}
+	// bodyTime is how long a request's body may take to arrive.
+	bodyTime time.Duration
 }
 
 // New returns the handler of the whole API.
@@ -106,14 +122,14 @@ func New(c Config) (http.Handler, error) {
 		return nil, errors.New("rest: Auth, Console, Blobs, ResultKey and Schema are required")
 	}
 	services, err := rpc.New(rpc.Config{
-		Engine: c.Engine, Store: c.Store, Bus: c.Bus, Tokens: c.Auth, Secrets: c.Secrets, Registries: c.Registries, SSHKeys: c.SSHKeys, ScanHost: c.ScanHost,
-		CheckSpec: c.CheckSpec, CheckURL: c.CheckURL, Log: c.Log,
+		Engine: c.Engine, Work: c.Work, Store: c.Store, Bus: c.Bus, Tokens: c.Auth, Secrets: c.Secrets, Registries: c.Registries, SSHKeys: c.SSHKeys, Forges: c.Forges, EventTriggers: c.EventTriggers, ScanHost: c.ScanHost,
+		CheckSpec: c.CheckSpec, CheckURL: c.CheckURL, Log: c.Log, Stop: c.Stop,
 	})
 	if err != nil {
 		return nil, err
 	}
 	fill(&c)
-	s := &server{Config: c, rpc: services, held: make(chan struct{}, c.MaxHeld), busy: make(chan struct{}, c.MaxBusy)}
+	s := &server{Config: c, rpc: services, held: make(chan struct{}, c.MaxHeld), busy: make(chan struct{}, c.MaxBusy), bodyTime: defaultBodyTime}
 	if s.routes, err = s.newRouter(); err != nil {
 		return nil, err
 	}
@@ -123,6 +139,9 @@ func New(c Config) (http.Handler, error) {
 func fill(c *Config) {
 	if c.Ready == nil {
 		c.Ready = func(context.Context) map[string]error { return nil }
+	}
+	if c.Warnings == nil {
+		c.Warnings = func(context.Context) []string { return nil }
 	}
 	if c.Observe == nil {
 		c.Observe = func(Observation) {}

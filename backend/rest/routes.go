@@ -15,12 +15,16 @@ import (
 // Paths of byte streams, which the wire's services don't have.
 const (
 	consolePattern = "/jobs/{name}/runs/{id}/results/console"
+	timesPattern   = consolePattern + "/times"
 	resultPattern  = "/jobs/{name}/runs/{id}/results/{result}"
 )
 
 func (s *server) newRouter() (router, error) {
 	var rt router
 	for _, m := range s.rpc.Methods() {
+		if !proto.HasExtension(m.Descriptor.Options(), annotations.E_Http) {
+			continue // what agents call is no part of REST
+		}
 		route, err := s.transcoded(m)
 		if err != nil {
 			return rt, err
@@ -76,6 +80,7 @@ func (s *server) plain() []*Route {
 	console.Held = true
 	routes := []*Route{
 		console,
+		guarded(get(timesPattern, s.serveTimes, "Says when the parts of a run's console were stored."), auth.RunRead),
 		guarded(get(resultPattern, s.serveResult, "Returns the bytes of one result."), auth.RunRead),
 		public(get("/healthz", s.serveHealth, "Says that the server lives.")),
 		public(get("/readyz", s.serveReady, "Says whether all that the server depends on answers.")),
@@ -99,9 +104,9 @@ func (s *server) mountConnect(rt *router) error {
 			return fmt.Errorf("rest: %s has no Connect handler", procedure)
 		}
 		err := rt.add(&Route{
-			Method: http.MethodPost, Pattern: procedure, Action: m.Action, Held: m.Stream(), RPC: m,
+			Method: http.MethodPost, Pattern: procedure, Action: m.Action, Held: m.Stream() || m.Held, RPC: m,
 			serve: func(w *recorder, r *http.Request, _ []string) error {
-				return s.serveConnect(w, r, h)
+				return s.serveConnect(w, r, h, m)
 			},
 		})
 		if err != nil {

@@ -71,9 +71,9 @@ func TestRunTokenMatrix(t *testing.T) {
 			require.NotEqual(t, 401, got.status, what)
 			ofJob, ofRun := strings.Contains(route.Pattern, "{name}"), strings.Contains(route.Pattern, "{id}")
 			switch {
-			case !strings.HasPrefix(string(route.Action), "run.") && route.Action != auth.JobRead:
+			case !strings.HasPrefix(string(route.Action), "run.") && route.Action != auth.JobRead && route.Action != auth.SelfRead:
 				require.Contains(t, []int{403, 404}, got.status, what)
-			case ofJob && (job == "theirs" || job == "nothing"), ofRun && run == strangerRun:
+			case ofJob && (job == "theirs" || job == "nothing"), ofRun && (run == strangerRun || run == foreignRun):
 				require.Equal(t, 404, got.status, what)
 			case job == "mine" && route.Action != auth.RunRead && route.Action != auth.JobRead && ofJob:
 				require.Equal(t, 403, got.status, what)
@@ -146,6 +146,13 @@ func TestRunTokenTriggers(t *testing.T) {
 	} {
 		require.Equal(t, 404, s.do("POST", "/ci.v1.RunService/"+procedure, body, token).status, procedure)
 	}
+	require.Equal(t, 404, s.do("GET", "/runs/3", "", token).status, "a run by its id alone is behind the same gate")
+	require.Equal(t, 404, s.do("GET", "/runs/2", "", token).status)
+	require.Equal(t, 200, s.do("GET", "/runs/1", "", token).status)
+	self := s.do("GET", "/whoami", "", token)
+	require.Equal(t, 200, self.status)
+	require.Contains(t, self.body, `"name":"mine/1","role":"run"`)
+	require.Contains(t, self.body, `"run":{"job":"mine","run":1},"triggers":["child"]`)
 	people := s.do("GET", "/tokens", "")
 	require.Equal(t, 200, people.status)
 	require.NotContains(t, people.body, "mine/1")

@@ -48,6 +48,10 @@ func (s *server) serve(w *recorder, r *http.Request, m match) error {
 		}
 	}
 	if m.route == nil {
+		if layer := s.layer(r); layer != nil {
+			layer.ServeHTTP(w, r)
+			return nil
+		}
 		return m.missing(w, r)
 	}
 	leave, err := s.enter(w, r, m)
@@ -56,6 +60,16 @@ func (s *server) serve(w *recorder, r *http.Request, m match) error {
 	}
 	defer leave()
 	return m.route.serve(w, r, m.vars)
+}
+
+// layer is whose path a request has that is none of our own; nil for nobody's.
+func (s *server) layer(r *http.Request) http.Handler {
+	path := r.URL.EscapedPath()
+	if len(path) < 2 || strings.Contains(path, "%") {
+		return nil
+	}
+	first, _, _ := strings.Cut(path[1:], "/")
+	return s.Layers["/"+first]
 }
 
 // panicked logs a bug and tells the caller nothing of it but the request's id.

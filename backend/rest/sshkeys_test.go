@@ -86,3 +86,21 @@ func TestLimitedTokensGiveNoKey(t *testing.T) {
 	require.Equal(t, 403, s.do("PUT", "/jobs/mine", `{"git":{"url":"https://h/y","configPath":"b.yaml","sshKey":"deploy"}}`, limited).status)
 	require.Equal(t, 200, s.do("PUT", "/jobs/mine", `{"git":{"url":"https://h/y","configPath":"b.yaml"}}`, limited).status, "without a key it is its own affair")
 }
+
+// Nor at what a forge's App opens.
+func TestLimitedTokensReachNoPrivateRepository(t *testing.T) {
+	t.Parallel()
+	s := stocked(t)
+	forge := `{"kind":"github","url":"https://git.example.com","appId":7,"privateKey":"-----BEGIN RSA PRIVATE KEY-----\nx\n-----END RSA PRIVATE KEY-----","webhookSecret":"0123456789abcdef"}`
+	require.Equal(t, 201, s.do("PUT", "/forges/github", forge).status)
+	limited := "Authorization: Bearer " + s.mint(ci.Token{Name: "limited", Role: ci.RoleMaintain, Jobs: []string{"mine"}})
+	of := func(repository, path string) string {
+		return `{"git":{"url":"https://git.example.com/` + repository + `","configPath":"` + path + `"}}`
+	}
+	got := s.do("PUT", "/jobs/mine", of("octo/hello", "a.yaml"), limited)
+	require.Equal(t, 403, got.status, got.body)
+	require.Contains(t, got.body, "that a forge's App opens")
+	require.Equal(t, 200, s.do("PUT", "/jobs/mine", of("octo/hello", "a.yaml")).status, "an administrator may")
+	require.Equal(t, 200, s.do("PUT", "/jobs/mine", of("octo/hello", "b.yaml"), limited).status, "and then it may change the rest")
+	require.Equal(t, 403, s.do("PUT", "/jobs/mine", of("octo/other", "b.yaml"), limited).status)
+}

@@ -85,6 +85,31 @@ func running(t *testing.T, change ...func(*Config)) *site {
 	return s
 }
 
+func TestConsoleTimes(t *testing.T) {
+	t.Parallel()
+	s := running(t)
+	s.say(3, strings.Repeat("x", 4*(timesPage+1)))
+	lines := func(query string) []string {
+		got := s.do("GET", livePath+"/times"+query, "")
+		require.Equal(t, 200, got.status, got.body)
+		require.Equal(t, "application/x-ndjson", got.header.Get("Content-Type"))
+		return strings.Split(strings.TrimSuffix(got.body, "\n"), "\n")
+	}
+	all := lines("")
+	require.GreaterOrEqual(t, len(all), timesPage+1, "more than a page")
+	require.Equal(t, `{"offset":0,"length":4,"at":"2026-03-01T12:00:00Z"}`, all[0])
+	require.Equal(t, all[2:], lines("?offset=9"))
+	require.Equal(t, "no-store", s.do("GET", livePath+"/times", "").header.Get("Cache-Control"))
+	require.Contains(t, s.do("GET", consolePath+"/times", "").header.Get("Cache-Control"), "immutable")
+	require.Equal(t, 400, s.do("GET", livePath+"/times?offset=-1", "").status)
+	require.Equal(t, 404, s.do("GET", "/jobs/mine/runs/999/results/console/times", "").status)
+
+	times, err := s.client(ci.RoleRead).ConsoleTimes(t.Context(), "mine", 3, 9)
+	require.NoError(t, err)
+	require.Len(t, times, len(all)-2)
+	require.Equal(t, int64(8), times[0].Offset)
+}
+
 const livePath = "/jobs/mine/runs/3/results/console"
 
 func TestConsoleLive(t *testing.T) {

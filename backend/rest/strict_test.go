@@ -86,6 +86,7 @@ func TestStrict(t *testing.T) {
 		{"empty batch", "POST", "/runs:batch", `{"runs":[{}]}`, 400, "runs[0].job", nil},
 		{"token for nobody", "POST", "/tokens", `{"name":"x","role":"run"}`, 400, "role", nil},
 		{"draining nobody", "PUT", "/agents/none/drain", `{}`, 404, "no agent", nil},
+		{"a drain of nobody", "GET", "/agents/none/drain", "", 404, "no agent", nil},
 	} {
 		got := s.do(c.method, c.path, c.body, c.headers...)
 		require.Equal(t, c.status, got.status, "%s: %s", c.name, got.body)
@@ -137,6 +138,10 @@ func TestPanicAndFailures(t *testing.T) {
 	require.Contains(t, got.body, `"path":"queue"`)
 	require.NotContains(t, got.body, "secret")
 	require.Equal(t, `{"checks":{},"status":"ready"}`+"\n", newSite(t).do("GET", "/readyz", "").body)
+	warned := stocked(t, func(c *Config) {
+		c.Warnings = func(context.Context) []string { return []string{"a disk is slow"} }
+	})
+	require.Equal(t, `{"checks":{},"status":"ready","warnings":["a disk is slow"]}`+"\n", warned.do("GET", "/readyz", "").body)
 	odd := s.do("GET", "/healthz", "", "X-Request-Id: a b\u2028")
 	require.Regexp(t, "^[0-9a-f]{16}$", odd.header.Get("X-Request-Id"))
 }

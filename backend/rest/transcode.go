@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -78,13 +77,7 @@ func (t *transcoder) serve(w *recorder, r *http.Request, vars []string) error {
 	if err != nil {
 		return err
 	}
-	ctx := r.Context()
-	if w.held {
-		var cancel context.CancelFunc
-		ctx, cancel = t.server.untilStop(ctx)
-		defer cancel()
-	}
-	resp, err := t.method.Call(ctx, req)
+	resp, err := t.method.Call(r.Context(), req)
 	if err != nil {
 		return err
 	}
@@ -115,7 +108,7 @@ func (t *transcoder) decode(w *recorder, r *http.Request, vars []string) (proto.
 }
 
 func (t *transcoder) decodeBody(w *recorder, r *http.Request, m protoreflect.Message) error {
-	data, err := readBody(w, r)
+	data, err := t.server.readBody(w, r)
 	if err != nil || data == nil {
 		return err
 	}

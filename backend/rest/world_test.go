@@ -38,14 +38,17 @@ type world struct {
 	drains  map[string]ci.Drain
 	tokens  map[string]ci.Token
 	// runTokens are those of runs' scripts.
-	runTokens map[int64]ci.RunToken
-	config    ci.Config
-	secrets   map[string]ci.Secret // job + name
-	hosts     map[string]ci.Registry
-	sshKeys   map[string]ci.SSHKey
-	subs      map[int]sub
-	nextSub   int
-	fail      error // what the store answers with, when set
+	runTokens     map[int64]ci.RunToken
+	config        ci.Config
+	secrets       map[string]ci.Secret // job + name
+	hosts         map[string]ci.Registry
+	sshKeys       map[string]ci.SSHKey
+	forges        map[string]ci.ForgeAccess
+	eventTriggers map[string]ci.EventTrigger
+	webhooks      []ci.Webhook
+	subs          map[int]sub
+	nextSub       int
+	fail          error // what the store answers with, when set
 }
 
 type sub struct {
@@ -57,7 +60,7 @@ func newWorld() *world {
 	return &world{
 		jobs: map[string]ci.Job{}, keys: map[string]int64{}, results: map[int64][]ci.Result{}, blobs: map[string][]byte{},
 		console: map[int64][]byte{}, agents: map[string]ci.Agent{}, drains: map[string]ci.Drain{}, tokens: map[string]ci.Token{}, runTokens: map[int64]ci.RunToken{},
-		secrets: map[string]ci.Secret{}, hosts: map[string]ci.Registry{}, sshKeys: map[string]ci.SSHKey{}, config: ci.DefaultConfig(), subs: map[int]sub{},
+		secrets: map[string]ci.Secret{}, hosts: map[string]ci.Registry{}, sshKeys: map[string]ci.SSHKey{}, forges: map[string]ci.ForgeAccess{}, eventTriggers: map[string]ci.EventTrigger{}, config: ci.DefaultConfig(), subs: map[int]sub{},
 	}
 }
 
@@ -82,7 +85,7 @@ func newSite(t testing.TB, change ...func(*Config)) *site {
 	s := &site{world: w, t: t, auth: a, bearer: map[ci.Role]string{}, log: new(bytes.Buffer)}
 	s.logLock = &lockedWriter{w: s.log}
 	c := Config{
-		Engine: w, Store: w, Bus: w, Auth: a, Secrets: fakeSecrets{w}, Registries: fakeRegistries{w}, SSHKeys: fakeSSHKeys{w}, ScanHost: w.scanHost, Console: w, Blobs: w,
+		Engine: w, Work: idleWork{w}, Store: w, Bus: w, Auth: a, Secrets: fakeSecrets{w}, Registries: fakeRegistries{w}, SSHKeys: fakeSSHKeys{w}, Forges: fakeForges{w}, EventTriggers: fakeEventTriggers{w}, ScanHost: w.scanHost, Console: w, Blobs: w,
 		ResultKey: func(run int64, name string) string { return fmt.Sprintf("runs/%d/results/%s", run, name) },
 		CheckSpec: checkSpec, CheckURL: checkURL, Schema: []byte(`{"type":"object"}`),
 		Log: slog.New(slog.NewTextHandler(s.logLock, nil)), Stall: 2 * time.Second,
@@ -288,7 +291,7 @@ func (w *world) GetRun(_ context.Context, job string, id int64) (*ci.Run, error)
 	if w.fail != nil {
 		return nil, w.fail
 	}
-	if id < 1 || id > int64(len(w.runs)) || w.runs[id-1].Job != job {
+	if id < 1 || id > int64(len(w.runs)) || job != "" && w.runs[id-1].Job != job {
 		return nil, ci.Errorf(ci.CodeNotFound, "there is no run %d of job %s", id, job)
 	}
 	r := w.runs[id-1]

@@ -92,6 +92,17 @@ func (w *world) Reader(_ context.Context, run, from, to int64) (io.ReadCloser, e
 	return io.NopCloser(bytes.NewReader(b[min(from, to):to])), nil
 }
 
+// Times has a part of every four bytes, a second each.
+func (w *world) Times(_ context.Context, run, from int64, limit int) ([]ci.ConsoleTime, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []ci.ConsoleTime
+	for at := from / 4 * 4; at < int64(len(w.console[run])) && len(out) < limit; at += 4 {
+		out = append(out, ci.ConsoleTime{Offset: at, Length: 4, At: time.Date(2026, 3, 1, 12, 0, int(at/4), 0, time.UTC)})
+	}
+	return out, nil
+}
+
 func (w *world) End(_ context.Context, run int64) (int64, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -173,6 +184,26 @@ func (w *world) SetDrain(_ context.Context, agent string, d *ci.Drain) error {
 	}
 	w.drains[agent] = *d
 	return nil
+}
+
+func (w *world) GetDrain(_ context.Context, agent string) (*ci.Drain, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if d, ok := w.drains[agent]; ok {
+		return &d, nil
+	}
+	return nil, nil
+}
+
+func (w *world) HeldRuns(_ context.Context, agent string, _ int) (held []ci.Run, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.runs {
+		if r.Agent == agent && !r.Done() {
+			held = append(held, r)
+		}
+	}
+	return held, nil
 }
 
 func (w *world) GetConfig(context.Context) (*ci.Config, error) {

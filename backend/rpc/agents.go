@@ -33,27 +33,74 @@ func (s *Services) DrainAgent(ctx context.Context, req *civ1.DrainAgentRequest) 
 	if _, err := s.Store.GetAgent(ctx, req.GetId()); err != nil {
 		return nil, err
 	}
+	p, _ := auth.FromContext(ctx)
 	d := convert.FromDrain(req.GetDrain())
-	d.Since = s.Store.Now()
-	if len(d.Reason) > ci.MaxDescription {
-		return nil, wrong("the drain", "reason", "has %d bytes; at most %d are allowed", len(d.Reason), ci.MaxDescription)
+	if err := d.Validate(); err != nil {
+		return nil, err
 	}
+	d.Since, d.By, d.Leaving, d.Runs = s.Store.Now(), p.Name, false, nil
 	if err := s.Store.SetDrain(ctx, req.GetId(), &d); err != nil {
 		return nil, err
 	}
+	s.Log.Info("agent is drained", "agent", req.GetId(), "by", d.By, "deadline", d.Deadline, "then", d.Then, "reason", d.Reason)
 	s.tellAgents(ctx)
-	return convert.ToDrain(&d), nil
+	return s.progress(ctx, req.GetId(), d)
 }
+
+// GetDrain says how an agent's drain stands.
+func (s *Services) GetDrain(ctx context.Context, req *civ1.GetDrainRequest) (*civ1.Drain, error) {
+	agent, err := s.Store.GetAgent(ctx, req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	if agent.Leaving != nil {
+		return s.progress(ctx, agent.ID, *agent.Leaving)
+	}
+	d, err := s.Store.GetDrain(ctx, agent.ID)
+	if err != nil {
+		return nil, err
+	}
+	if d == nil {
+		return nil, ci.Errorf(ci.CodeNotFound, "agent %s is not drained", agent.ID)
+	}
+	return s.progress(ctx, agent.ID, *d)
+}
+
+// progress adds what the agent still holds. The database knows it best: what
+// is not there can't be claimed any more.
+func (s *Services) progress(ctx context.Context, agent string, d ci.Drain) (*civ1.Drain, error) {
+	held, err := s.Store.HeldRuns(ctx, agent, maxHeld)
+	if err != nil {
+		return nil, err
+	}
+	for i := range held {
+		d.Runs = append(d.Runs, held[i].ID)
+	}
+	out := convert.ToDrain(&d)
+	if p, _ := auth.FromContext(ctx); p.Limited() {
+		out.Runs = nil // which they are; whether any is left stays
+	}
+	return out, nil
+}
+
+// maxHeld is more than any agent holds.
+const maxHeld = 10_000
 
 // UndrainAgent lets an agent take runs again.
 func (s *Services) UndrainAgent(ctx context.Context, req *civ1.UndrainAgentRequest) (*emptypb.Empty, error) {
-	if _, err := s.Store.GetAgent(ctx, req.GetId()); err != nil {
+	agent, err := s.Store.GetAgent(ctx, req.GetId())
+	if err != nil {
 		return nil, err
 	}
 	if err := s.Store.SetDrain(ctx, req.GetId(), nil); err != nil {
 		return nil, err
 	}
 	s.tellAgents(ctx)
+	if agent.Leaving != nil {
+		return nil, ci.Errorf(ci.CodeConflict, "agent %s is ending (%s): its process was told so, which can't be taken back; start it again. An order to drain it is taken back", agent.ID, agent.Leaving.By)
+	}
+	p, _ := auth.FromContext(ctx)
+	s.Log.Info("agent takes runs again", "agent", agent.ID, "by", p.Name)
 	return new(emptypb.Empty), nil
 }
 

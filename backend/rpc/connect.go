@@ -34,6 +34,8 @@ func (s *Services) Mount(handle func(path string, h http.Handler), requestID fun
 	handle(civ1connect.NewSecretServiceHandler(s, opts...))
 	handle(civ1connect.NewSSHKeyServiceHandler(s, opts...))
 	handle(civ1connect.NewEventServiceHandler(s, opts...))
+	handle(civ1connect.NewWorkServiceHandler(s, opts...))
+	handle(civ1connect.NewForgeServiceHandler(s, opts...))
 }
 
 // guard checks rights and turns errors into Connect's. It does for Connect

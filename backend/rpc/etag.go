@@ -28,6 +28,16 @@ func SSHKeyTag(k *civ1.SSHKey) string {
 	return versionTag(int64(k.GetVersion()), k.GetCreatedAt().AsTime())
 }
 
+// ForgeTag is a forge's ETag.
+func ForgeTag(f *civ1.Forge) string {
+	return versionTag(int64(f.GetVersion()), f.GetCreatedAt().AsTime())
+}
+
+// EventTriggerTag is an event trigger's ETag.
+func EventTriggerTag(t *civ1.EventTrigger) string {
+	return versionTag(int64(t.GetVersion()), t.GetCreatedAt().AsTime())
+}
+
 // ConfigTag is the configuration's ETag.
 func ConfigTag(c *civ1.Config) string { return versionTag(int64(c.GetVersion()), time.Time{}) }
 

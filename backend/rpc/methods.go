@@ -19,6 +19,8 @@ type Method struct {
 	Descriptor protoreflect.MethodDescriptor
 	// Action is what a caller must be allowed to do.
 	Action auth.Action
+	// Held says that the answer may be held on purpose.
+	Held bool
 	// Status is the HTTP status of a success; 0 is the usual one.
 	Status int
 	// New makes an empty request.
@@ -48,18 +50,26 @@ func (m *Method) Authorize(ctx context.Context, req proto.Message) error {
 	if m.job != nil {
 		job = req.ProtoReflect().Get(m.job).String()
 	}
-	if err := auth.May(p, m.Action, job); err != nil || m.run == nil || p.Role != ci.RoleRun {
+	if err := auth.May(p, m.Action, job); err != nil || m.run == nil {
 		return err
+	}
+	if m.job != nil && p.Role != ci.RoleRun {
+		return nil
 	}
 	run, err := m.find(ctx, job, int64(req.ProtoReflect().Get(m.run).Uint()))
 	if err != nil {
 		return err
 	}
+	if !p.Sees(run.Job) { // in the words of one that is not there: its job's name is not for the caller
+		return ci.Errorf(ci.CodeNotFound, "there is no run %d", run.ID)
+	}
 	return auth.MayRun(p, m.Action, run)
 }
 
-// Stream says whether the method answers with a stream.
-func (m *Method) Stream() bool { return m.Descriptor.IsStreamingServer() }
+// Stream says whether the method takes a stream or answers with one.
+func (m *Method) Stream() bool {
+	return m.Descriptor.IsStreamingServer() || m.Descriptor.IsStreamingClient()
+}
 
 // Methods returns every method by its procedure.
 func (s *Services) Methods() map[string]*Method { return s.methods }
@@ -75,6 +85,8 @@ func files() []protoreflect.FileDescriptor {
 		civ1.File_ci_v1_event_service_proto,
 		civ1.File_ci_v1_ssh_key_service_proto,
 		civ1.File_ci_v1_secret_service_proto,
+		civ1.File_ci_v1_work_service_proto,
+		civ1.File_ci_v1_forge_service_proto,
 	}
 }
 
@@ -106,13 +118,14 @@ func newMethod(md protoreflect.MethodDescriptor) *Method {
 		Procedure:  fmt.Sprintf("/%s/%s", md.Parent().FullName(), md.Name()),
 		Descriptor: md,
 		Action:     auth.Action(access.GetAction()),
+		Held:       access.GetHeld(),
 		Status:     int(access.GetStatus()),
 	}
 	fields := md.Input().Fields()
 	if m.job = fields.ByName("name"); m.job == nil {
 		m.job = fields.ByName("job")
 	}
-	if id := fields.ByName("id"); m.job != nil && id != nil && id.Kind() == protoreflect.Uint32Kind {
+	if id := fields.ByName("id"); id != nil && id.Kind() == protoreflect.Uint32Kind {
 		m.run = id
 	}
 	return m
@@ -146,39 +159,65 @@ func unary[In, Out any, PIn interface {
 // funcs lists the functions by their method's name, which is unique over all services.
 func (s *Services) funcs() map[string]function {
 	return map[string]function{
-		"PutJob":         unary(s.PutJob),
-		"GetJob":         unary(s.GetJob),
-		"ListJobs":       unary(s.ListJobs),
-		"DeleteJob":      unary(s.DeleteJob),
-		"ListJobResults": unary(s.ListJobResults),
-		"TriggerRun":     unary(s.TriggerRun),
-		"TriggerRuns":    unary(s.TriggerRuns),
-		"GetRun":         unary(s.GetRun),
-		"ListJobRuns":    unary(s.ListJobRuns),
-		"ListRuns":       unary(s.ListRuns),
-		"AbortRun":       unary(s.AbortRun),
-		"ExplainRun":     unary(s.ExplainRun),
-		"ListResults":    unary(s.ListResults),
-		"ListAgents":     unary(s.ListAgents),
-		"DrainAgent":     unary(s.DrainAgent),
-		"UndrainAgent":   unary(s.UndrainAgent),
-		"ListQueues":     unary(s.ListQueues),
-		"GetConfig":      unary(s.GetConfig),
-		"PutConfig":      unary(s.PutConfig),
-		"CreateToken":    unary(s.CreateToken),
-		"ListTokens":     unary(s.ListTokens),
-		"RevokeToken":    unary(s.RevokeToken),
-		"PutSecret":      unary(s.PutSecret),
-		"ListSecrets":    unary(s.ListSecrets),
-		"DeleteSecret":   unary(s.DeleteSecret),
-		"PutRegistry":    unary(s.PutRegistry),
-		"ListRegistries": unary(s.ListRegistries),
-		"DeleteRegistry": unary(s.DeleteRegistry),
-		"PutSSHKey":      unary(s.PutSSHKey),
-		"GetSSHKey":      unary(s.GetSSHKey),
-		"ListSSHKeys":    unary(s.ListSSHKeys),
-		"DeleteSSHKey":   unary(s.DeleteSSHKey),
-		"ScanHost":       unary(s.ScanHost),
-		"WatchEvents":    {new: func() proto.Message { return new(civ1.WatchEventsRequest) }},
+		"PutJob":             unary(s.PutJob),
+		"GetJob":             unary(s.GetJob),
+		"ListJobs":           unary(s.ListJobs),
+		"DeleteJob":          unary(s.DeleteJob),
+		"ListJobResults":     unary(s.ListJobResults),
+		"TriggerRun":         unary(s.TriggerRun),
+		"TriggerRuns":        unary(s.TriggerRuns),
+		"GetRun":             unary(s.GetRun),
+		"FindRun":            unary(s.FindRun),
+		"ListJobRuns":        unary(s.ListJobRuns),
+		"ListRuns":           unary(s.ListRuns),
+		"AbortRun":           unary(s.AbortRun),
+		"ExplainRun":         unary(s.ExplainRun),
+		"ListResults":        unary(s.ListResults),
+		"ListAgents":         unary(s.ListAgents),
+		"DrainAgent":         unary(s.DrainAgent),
+		"GetDrain":           unary(s.GetDrain),
+		"UndrainAgent":       unary(s.UndrainAgent),
+		"ListQueues":         unary(s.ListQueues),
+		"GetConfig":          unary(s.GetConfig),
+		"PutConfig":          unary(s.PutConfig),
+		"WhoAmI":             unary(s.WhoAmI),
+		"CreateToken":        unary(s.CreateToken),
+		"ListTokens":         unary(s.ListTokens),
+		"RevokeToken":        unary(s.RevokeToken),
+		"PutSecret":          unary(s.PutSecret),
+		"ListSecrets":        unary(s.ListSecrets),
+		"DeleteSecret":       unary(s.DeleteSecret),
+		"PutRegistry":        unary(s.PutRegistry),
+		"ListRegistries":     unary(s.ListRegistries),
+		"DeleteRegistry":     unary(s.DeleteRegistry),
+		"PutSSHKey":          unary(s.PutSSHKey),
+		"GetSSHKey":          unary(s.GetSSHKey),
+		"ListSSHKeys":        unary(s.ListSSHKeys),
+		"DeleteSSHKey":       unary(s.DeleteSSHKey),
+		"ScanHost":           unary(s.ScanHost),
+		"PutForge":           unary(s.PutForge),
+		"GetForge":           unary(s.GetForge),
+		"ListForges":         unary(s.ListForges),
+		"DeleteForge":        unary(s.DeleteForge),
+		"PutEventTrigger":    unary(s.PutEventTrigger),
+		"GetEventTrigger":    unary(s.GetEventTrigger),
+		"ListEventTriggers":  unary(s.ListEventTriggers),
+		"DeleteEventTrigger": unary(s.DeleteEventTrigger),
+		"ListWebhooks":       unary(s.ListWebhooks),
+		"GetTerms":           unary(s.GetTerms),
+		"TakeRun":            unary(s.TakeRun),
+		"ClaimRun":           unary(s.ClaimRun),
+		"RenewRuns":          unary(s.RenewRuns),
+		"Heartbeat":          unary(s.Heartbeat),
+		"KeepRoom":           unary(s.KeepRoom),
+		"ListHeldRuns":       unary(s.ListHeldRuns),
+		"DisownRuns":         unary(s.DisownRuns),
+		"StartRun":           unary(s.StartRun),
+		"CollectRun":         unary(s.CollectRun),
+		"AppendConsole":      unary(s.AppendConsole),
+		"FinishRun":          unary(s.FinishRun),
+		"UploadResult":       {new: func() proto.Message { return new(civ1.UploadResultRequest) }},
+		"WatchAgent":         {new: func() proto.Message { return new(civ1.WatchAgentRequest) }},
+		"WatchEvents":        {new: func() proto.Message { return new(civ1.WatchEventsRequest) }},
 	}
 }

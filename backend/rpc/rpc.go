@@ -44,6 +44,10 @@ type Store interface {
 	ListAgents(ctx context.Context) ([]ci.Agent, error)
 	GetAgent(ctx context.Context, id string) (*ci.Agent, error)
 	SetDrain(ctx context.Context, agent string, d *ci.Drain) error
+	// GetDrain returns the order to an agent, nil when there is none.
+	GetDrain(ctx context.Context, agent string) (*ci.Drain, error)
+	// HeldRuns returns the runs in progress that an agent has claimed, oldest first.
+	HeldRuns(ctx context.Context, agent string, limit int) ([]ci.Run, error)
 
 	GetConfig(ctx context.Context) (*ci.Config, error)
 	PutConfig(ctx context.Context, c *ci.Config, ifVersion int64) error
@@ -65,11 +69,15 @@ type Bus interface {
 type Minter interface {
 	Mint(ctx context.Context, t ci.Token) (bearer string, recorded ci.Token, err error)
 	Forget(id string)
+	// Living returns nil while the token opens something.
+	Living(ctx context.Context, id string) error
 }
 
-// Config is what the methods need. Every field is required.
+// Config is what the methods need. Every field is required but Stop.
 type Config struct {
 	Engine Engine
+	// Work is what agents call.
+	Work   Work
 	Store  Store
 	Bus    Bus
 	Tokens Minter
@@ -78,6 +86,9 @@ type Config struct {
 	Registries Registries
 	// SSHKeys keeps key pairs.
 	SSHKeys SSHKeys
+	// Forges and EventTriggers are the servers that host repositories, and what happens at events there.
+	Forges        Forges
+	EventTriggers EventTriggers
 	// ScanHost asks a server for its host keys; backend/source does it.
 	ScanHost func(ctx context.Context, host string) ([]ci.HostKey, error)
 	// CheckSpec parses a freestyle job's document; pkg/jobfile does it.
@@ -85,6 +96,8 @@ type Config struct {
 	// CheckURL says whether a git URL may be fetched from; backend/source does it.
 	CheckURL func(ctx context.Context, url string) error
 	Log      *slog.Logger
+	// Stop ends what is held on purpose when it is closed. Default: never.
+	Stop <-chan struct{}
 }
 
 // Services implements every service of the wire.
@@ -95,8 +108,8 @@ type Services struct {
 
 // New checks the configuration.
 func New(c Config) (*Services, error) {
-	if c.Engine == nil || c.Store == nil || c.Bus == nil || c.Tokens == nil || c.Secrets == nil || c.Registries == nil || c.SSHKeys == nil || c.ScanHost == nil || c.CheckSpec == nil || c.CheckURL == nil || c.Log == nil {
-		return nil, errors.New("rpc: Engine, Store, Bus, Tokens, Secrets, Registries, SSHKeys, ScanHost, CheckSpec, CheckURL and Log are required")
+	if c.Engine == nil || c.Work == nil || c.Store == nil || c.Bus == nil || c.Tokens == nil || c.Secrets == nil || c.Registries == nil || c.SSHKeys == nil || c.Forges == nil || c.EventTriggers == nil || c.ScanHost == nil || c.CheckSpec == nil || c.CheckURL == nil || c.Log == nil {
+		return nil, errors.New("rpc: Engine, Work, Store, Bus, Tokens, Secrets, Registries, SSHKeys, Forges, EventTriggers, ScanHost, CheckSpec, CheckURL and Log are required")
 	}
 	s := &Services{Config: c}
 	var err error

@@ -38,7 +38,7 @@ func (s *Services) TriggerRun(ctx context.Context, req *civ1.TriggerRunRequest) 
 		return nil, err
 	}
 	if wait > 0 {
-		if run, err = s.Engine.Wait(ctx, run.Job, run.ID, until, wait); err != nil {
+		if run, err = s.wait(ctx, run.Job, run.ID, until, wait); err != nil {
 			return nil, err
 		}
 	}
@@ -65,15 +65,32 @@ func (s *Services) TriggerRuns(ctx context.Context, req *civ1.TriggerRunsRequest
 
 // GetRun returns a run, at once or when it is as far as asked.
 func (s *Services) GetRun(ctx context.Context, req *civ1.GetRunRequest) (*civ1.Run, error) {
+	return s.run(ctx, req.GetName(), req)
+}
+
+// FindRun is GetRun for a run whose job is not named.
+func (s *Services) FindRun(ctx context.Context, req *civ1.FindRunRequest) (*civ1.Run, error) {
+	return s.run(ctx, "", req)
+}
+
+// asked is what both say of a run that is asked for.
+type asked interface {
+	GetId() uint32
+	GetWait() *durationpb.Duration
+	GetUntil() string
+}
+
+// run returns a run of a job, or of any when job is "".
+func (s *Services) run(ctx context.Context, job string, req asked) (*civ1.Run, error) {
 	until, wait, err := waitOf(req.GetWait(), req.GetUntil())
 	if err != nil {
 		return nil, err
 	}
 	var run *ci.Run
 	if wait > 0 {
-		run, err = s.Engine.Wait(ctx, req.GetName(), int64(req.GetId()), until, wait)
+		run, err = s.wait(ctx, job, int64(req.GetId()), until, wait)
 	} else {
-		run, err = s.Store.GetRun(ctx, req.GetName(), int64(req.GetId()))
+		run, err = s.Store.GetRun(ctx, job, int64(req.GetId()))
 	}
 	if err != nil {
 		return nil, err

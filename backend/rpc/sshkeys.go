@@ -100,12 +100,15 @@ func (s *Services) ScanHost(ctx context.Context, req *civ1.ScanHostRequest) (*ci
 }
 
 // mayUseKey refuses a token that is limited to some jobs to give one of them
-// another key: keys are everybody's, so it would open what the token's owner
-// was never shown.
+// another key, or a repository that a forge's App opens: both are everybody's, so
+// it would open what the token's owner was never shown.
 func (s *Services) mayUseKey(ctx context.Context, job *ci.Job) error {
 	p, _ := auth.FromContext(ctx)
-	if !p.Limited() || job.Git == nil || job.Git.SSHKey == "" {
+	if !p.Limited() || job.Git == nil {
 		return nil
+	}
+	if opened, err := s.openedByForge(ctx, job.Git.URL); err != nil || job.Git.SSHKey == "" && !opened {
+		return err
 	}
 	old, err := s.Store.GetJob(ctx, job.Name)
 	if err != nil && ci.CodeOf(err) != ci.CodeNotFound {
@@ -114,5 +117,16 @@ func (s *Services) mayUseKey(ctx context.Context, job *ci.Job) error {
 	if err == nil && old.Git != nil && old.Git.SSHKey == job.Git.SSHKey && old.Git.URL == job.Git.URL {
 		return nil
 	}
-	return ci.Errorf(ci.CodeForbidden, "the token %s is limited to some jobs, and may not point an SSH key at a repository: ask whoever manages the keys to set git.url and git.sshKey of job %s", p.Name, job.Name)
+	return ci.Errorf(ci.CodeForbidden, "the token %s is limited to some jobs, and may not point an SSH key at a repository, nor a job at one that a forge's App opens: ask whoever manages the keys to set git.url and git.sshKey of job %s", p.Name, job.Name)
+}
+
+// openedByForge says whether an App may open the repository at a URL.
+func (s *Services) openedByForge(ctx context.Context, gitURL string) (bool, error) {
+	list, err := s.Forges.List(ctx)
+	for k := range list {
+		if _, hosts := list[k].Hosts(gitURL); hosts && list[k].AppID != 0 {
+			return true, nil
+		}
+	}
+	return false, err
 }

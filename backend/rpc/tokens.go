@@ -5,10 +5,20 @@ import (
 
 	"google.golang.org/protobuf/types/known/emptypb"
 
+	"ci/backend/auth"
 	"ci/pkg/api/convert"
 	"ci/pkg/api/gen/ci/v1"
 	"ci/pkg/ci"
 )
+
+// WhoAmI says whom the caller's token stands for.
+func (s *Services) WhoAmI(ctx context.Context, _ *civ1.WhoAmIRequest) (*civ1.Caller, error) {
+	p, _ := auth.FromContext(ctx)
+	return convert.ToCaller(&ci.Caller{
+		TokenID: p.TokenID, Name: p.Name, Role: p.Role, Jobs: p.Jobs, Agent: p.Agent,
+		ExpiresAt: p.ExpiresAt, Run: p.Run, Triggers: p.Triggers,
+	}), nil
+}
 
 // CreateToken makes a token and shows its bearer this once.
 func (s *Services) CreateToken(ctx context.Context, req *civ1.CreateTokenRequest) (*civ1.CreateTokenResponse, error) {
@@ -16,6 +26,8 @@ func (s *Services) CreateToken(ctx context.Context, req *civ1.CreateTokenRequest
 	if err != nil {
 		return nil, err
 	}
+	p, _ := auth.FromContext(ctx)
+	s.Log.Info("token made", "token", recorded.ID, "name", recorded.Name, "role", recorded.Role, "by", p.Name)
 	return &civ1.CreateTokenResponse{Token: convert.ToToken(&recorded), Bearer: bearer}, nil
 }
 
@@ -43,5 +55,7 @@ func (s *Services) RevokeToken(ctx context.Context, req *civ1.RevokeTokenRequest
 		return nil, err
 	}
 	s.Tokens.Forget(req.GetId())
+	p, _ := auth.FromContext(ctx)
+	s.Log.Info("token revoked", "token", req.GetId(), "by", p.Name)
 	return new(emptypb.Empty), nil
 }

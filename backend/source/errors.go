@@ -45,7 +45,7 @@ var complaints = []complaint{
 	{
 		[]string{"Permission denied (", "could not read Username", "could not read Password", "Authentication failed", "terminal prompts disabled"},
 		ci.CodeInvalid,
-		"%s does not let us in; it needs a key that it accepts, or it does not exist",
+		"%s does not let us in; it needs a forge whose App is installed for it, or a key that it accepts, or it does not exist",
 	},
 	{
 		[]string{"' not found", "Repository not found", "could not be found", "does not appear to be a git repository", "access denied or repository not exported"},
@@ -104,7 +104,7 @@ func (t *tree) status(status string, cause error) error {
 	case status == "" || status[0] == '3':
 		return fail(ci.CodeInvalid, "%s redirects to another address, which is not followed; put the new address into the job", url)
 	case status == "401" || status == "403":
-		return fail(ci.CodeInvalid, "%s does not let us in (HTTP status %s); it needs a key that it accepts, or it does not exist", url, status)
+		return fail(ci.CodeInvalid, "%s does not let us in (HTTP status %s); it needs a forge whose App is installed for it, or a key that it accepts, or it does not exist", url, status)
 	case status == "404" || status == "410":
 		return fail(ci.CodeInvalid, "there is no repository at %s (HTTP status %s)", url, status)
 	case status == "429" || status[0] == '5':

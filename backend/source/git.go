@@ -112,6 +112,9 @@ func (t *tree) environment() []string {
 	if len(t.addrs) > 0 {
 		settings = append(settings, [2]string{"http.curloptResolve", pin(t.remote, t.addrs)})
 	}
+	if t.http != nil { // for this repository alone, and by a way that is not in the list of processes
+		settings = append(settings, [2]string{"http." + t.remote.raw + ".extraHeader", "Authorization: " + t.http.Authorization()})
+	}
 	env = append(env, fmt.Sprintf("GIT_CONFIG_COUNT=%d", len(settings)))
 	for i, s := range settings {
 		env = append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", i, s[0]), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", i, s[1]))

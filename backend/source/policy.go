@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"ci/pkg/address"
 	"ci/pkg/ci"
 )
 
@@ -71,11 +72,11 @@ func (s *Source) refuses(r remote) string {
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return r.host + " is the server itself" + named
 	}
-	addr, usual, ok := address(host)
+	addr, usual, ok := parseAddress(host)
 	switch {
 	case !ok:
 		return ""
-	case private(addr):
+	case near(addr):
 		return fmt.Sprintf("%s is an address of a private network or of the server itself%s", r.host, named)
 	case !usual:
 		return fmt.Sprintf("%s is the address %s in an unusual form; write it plainly", r.host, addr)
@@ -87,7 +88,7 @@ func (s *Source) refuses(r remote) string {
 // the addresses that git must use, so that a second look can't differ; nil
 // leaves that to git, for hosts that may be anywhere.
 func (s *Source) resolve(ctx context.Context, r remote) ([]netip.Addr, error) {
-	if _, _, literal := address(canonical(r.host)); literal || s.allows(r) {
+	if _, _, literal := parseAddress(canonical(r.host)); literal || s.allows(r) {
 		return nil, nil
 	}
 	addrs, err := s.cfg.Resolve(ctx, r.host)
@@ -96,7 +97,7 @@ func (s *Source) resolve(ctx context.Context, r remote) ([]netip.Addr, error) {
 	}
 	for i, a := range addrs {
 		addrs[i] = a.Unmap().WithZone("")
-		if private(addrs[i]) {
+		if near(addrs[i]) {
 			return nil, badURL(fmt.Sprintf("host %s is at %s, an address of a private network or of the server itself; an administrator can allow it with --git-allow %s",
 				r.host, addrs[i], net.JoinHostPort(r.host, strconv.Itoa(r.port))))
 		}
@@ -104,9 +105,9 @@ func (s *Source) resolve(ctx context.Context, r remote) ([]netip.Addr, error) {
 	return addrs, nil
 }
 
-// address reads a host that is an IP address. usual is false for the forms of
+// parseAddress reads a host that is an IP address. usual is false for the forms of
 // inet_aton(3) that hide one: 2130706433, 0x7f.1, 0177.0.0.1.
-func address(host string) (addr netip.Addr, usual, ok bool) {
+func parseAddress(host string) (addr netip.Addr, usual, ok bool) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return addr.Unmap(), true, true
 	}
@@ -135,46 +136,9 @@ func address(host string) (addr netip.Addr, usual, ok bool) {
 	return netip.AddrFrom4([4]byte{byte(ip >> 24), byte(ip >> 16), byte(ip >> 8), byte(ip)}), false, true
 }
 
-// closed are the networks that netip has no word for: RFC 6890 and its IANA registries.
-var closed = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),     // this network
-	netip.MustParsePrefix("100.64.0.0/10"), // carriers' own
-	netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("192.88.99.0/24"),
-	netip.MustParsePrefix("198.18.0.0/15"), // benchmarks
-	netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("64:ff9b:1::/48"),
-	netip.MustParsePrefix("2001::/23"), // Teredo and other protocols' own
-	netip.MustParsePrefix("fec0::/10"), // site-local
-}
-
-var (
-	nat64  = netip.MustParsePrefix("64:ff9b::/96")
-	sixTo4 = netip.MustParsePrefix("2002::/16")
-	compat = netip.MustParsePrefix("::/96")
-)
-
-// private says whether an address is anything but a public host's, also when
-// it hides in one of IPv6's ways to write an IPv4 address.
-func private(a netip.Addr) bool {
-	a = a.Unmap().WithZone("")
-	if !a.IsGlobalUnicast() || a.IsPrivate() {
-		return true
-	}
-	for _, p := range closed {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	if a.Is4() {
-		return false
-	}
-	b := a.As16()
-	switch {
-	case nat64.Contains(a), compat.Contains(a):
-		return private(netip.AddrFrom4([4]byte(b[12:16])))
-	case sixTo4.Contains(a):
-		return private(netip.AddrFrom4([4]byte(b[2:6])))
-	}
-	return false
+// near says whether an address is anything but a public host's, or is this
+// machine's own, whatever its number is.
+func near(a netip.Addr) bool {
+	mine, err := address.OfMachine(a)
+	return err != nil || mine || !address.Public(a)
 }

@@ -27,7 +27,7 @@ func TestPlanReadsFurtherFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := planner(t, nil, w.host())
-			err := s.Plan(t.Context(), job(w.url(), "ci/test.yaml"), nil, "", "main", func(commit string, file []byte, read source.Read) error {
+			err := s.Plan(t.Context(), job(w.url(), "ci/test.yaml"), ci.GitAccess{}, "", "main", func(commit string, file []byte, read source.Read) error {
 				require.Equal(t, r.tip, commit)
 				require.Equal(t, jobFile, string(file))
 				more, err := read("ci/größe 'a b'.yaml")
@@ -64,7 +64,7 @@ func TestPlanBoundsFurtherFiles(t *testing.T) {
 	w := r.serve(nil)
 	s := planner(t, nil, w.host())
 	reads := 0
-	err := s.Plan(t.Context(), job(w.url(), "ci/test.yaml"), nil, "", "main", func(_ string, _ []byte, read source.Read) error {
+	err := s.Plan(t.Context(), job(w.url(), "ci/test.yaml"), ci.GitAccess{}, "", "main", func(_ string, _ []byte, read source.Read) error {
 		for {
 			if _, err := read("ci/test.yaml"); err != nil {
 				return err
@@ -85,9 +85,9 @@ func TestPlanPassesParsesError(t *testing.T) {
 	w := r.serve(nil)
 	s := planner(t, nil, w.host())
 	mine := ci.Errorf(ci.CodeInvalid, "no job file of mine")
-	err := s.Plan(t.Context(), job(w.url(), "ci/test.yaml"), nil, "", "main", func(string, []byte, source.Read) error { return mine })
+	err := s.Plan(t.Context(), job(w.url(), "ci/test.yaml"), ci.GitAccess{}, "", "main", func(string, []byte, source.Read) error { return mine })
 	require.Same(t, mine, err)
-	err = s.Plan(t.Context(), job(w.url(), "ci/test.yaml"), nil, "", "main", func(_ string, _ []byte, read source.Read) error {
+	err = s.Plan(t.Context(), job(w.url(), "ci/test.yaml"), ci.GitAccess{}, "", "main", func(_ string, _ []byte, read source.Read) error {
 		w.Close()
 		_, err := read("ci/full.yaml")
 		return err

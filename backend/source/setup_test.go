@@ -186,7 +186,7 @@ func daemon(t *testing.T, port int, program string, args ...string) {
 
 // plan returns the commit and the job file that s finds.
 func plan(ctx context.Context, s *source.Source, git ci.Git, sha, branch string) (commit string, file []byte, err error) {
-	err = s.Plan(ctx, git, nil, sha, branch, func(c string, f []byte, _ source.Read) error {
+	err = s.Plan(ctx, git, ci.GitAccess{}, sha, branch, func(c string, f []byte, _ source.Read) error {
 		commit, file = c, f
 		return nil
 	})

@@ -99,12 +99,12 @@ type Read = func(path string) ([]byte, error)
 // Plan finds the commit that a run is of and its job file, and hands both to
 // parse, which may read further files of the same commit until it returns. Of
 // sha and branch at most one is given; neither means the repository's default
-// branch. access is the key that the repository accepts; nil for none.
+// branch. access is what the repository accepts; anybody's has nothing.
 //
 // CodeInvalid is final, and its message is fit to be the run's reason.
 // CodeUnavailable means that the repository could not be asked; try later. The
 // end of ctx comes back as its own error, and parse's error as it is.
-func (s *Source) Plan(ctx context.Context, git ci.Git, access *ci.SSHAccess, sha, branch string, parse func(commit string, file []byte, read Read) error) error {
+func (s *Source) Plan(ctx context.Context, git ci.Git, access ci.GitAccess, sha, branch string, parse func(commit string, file []byte, read Read) error) error {
 	r, why := parseURL(git.URL)
 	switch {
 	case why != "":
@@ -124,7 +124,7 @@ func (s *Source) Plan(ctx context.Context, git ci.Git, access *ci.SSHAccess, sha
 	if err != nil {
 		return err
 	}
-	key, err := s.keyFor(limited, r, access)
+	key, err := s.keyFor(limited, r, access.SSH)
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (s *Source) Plan(ctx context.Context, git ci.Git, access *ci.SSHAccess, sha
 			s.log.Warn("a temporary repository could not be removed", "repo", git.URL, "err", err)
 		}
 	}()
-	t := &tree{source: s, remote: r, key: key, addrs: addrs, dir: dir, sha: sha, branch: branch}
+	t := &tree{source: s, remote: r, key: key, http: access.HTTP, addrs: addrs, dir: dir, sha: sha, branch: branch}
 	err = t.plan(limited, git.ConfigPath, parse)
 	switch {
 	case ctx.Err() != nil:

@@ -20,7 +20,7 @@ import (
 // planWith plans ci/test.yaml with a key.
 func planWith(t *testing.T, s *source.Source, url, branch string, access *ci.SSHAccess) (commit string, file []byte, err error) {
 	t.Helper()
-	err = s.Plan(t.Context(), job(url, "ci/test.yaml"), access, "", branch, func(c string, f []byte, read source.Read) error {
+	err = s.Plan(t.Context(), job(url, "ci/test.yaml"), ci.GitAccess{SSH: access}, "", branch, func(c string, f []byte, read source.Read) error {
 		commit, file = c, f
 		return nil
 	})
@@ -102,7 +102,7 @@ func TestSSHKeyIsNotOnTheDisk(t *testing.T) {
 	for _, folder := range []string{"", strings.Repeat("a-long-name-of-a-folder/", 5), "with 'spaces' %h"} {
 		dir := filepath.Join(t.TempDir(), folder)
 		s := planner(t, func(c *source.Config) { c.Dir = dir }, "127.0.0.1")
-		err := s.Plan(t.Context(), job(server.URL(r.dir), "ci/test.yaml"), access, "", "main", func(_ string, _ []byte, read source.Read) error {
+		err := s.Plan(t.Context(), job(server.URL(r.dir), "ci/test.yaml"), ci.GitAccess{SSH: access}, "", "main", func(_ string, _ []byte, read source.Read) error {
 			require.NoError(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 				if err != nil || !d.Type().IsRegular() {
 					return err

@@ -23,7 +23,8 @@ const maxFiles = 64
 type tree struct {
 	source *Source
 	remote remote
-	key    *key // nil: none is needed
+	key    *key           // nil: none is needed
+	http   *ci.HTTPAccess // nil: none is needed
 	addrs  []netip.Addr
 	dir    string
 	sha    string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -63,6 +64,7 @@ func TestCheckURL(t *testing.T) {
 		"https://127.1/a":                      "private",
 		"https://134744072/a":                  "is the address 8.8.8.8 in an unusual form",
 		"https://100.64.0.1/a":                 "private",
+		"https://192.0.2.1/a":                  "private",
 		"https://224.0.0.1/a":                  "private",
 		"git@127.0.0.1:a":                      "private",
 		"git@2130706433:a":                     "private",
@@ -216,4 +218,17 @@ func TestNaughtyStrings(t *testing.T) {
 		require.Equal(t, ci.CodeInvalid, ci.CodeOf(err), "branch %q: %v", n, err)
 	}
 	t.Logf("%d of %d strings tried as branches", tried, len(naughty))
+}
+
+// A machine in a cloud has a public address that is its own all the same.
+func TestOwnAddresses(t *testing.T) {
+	t.Parallel()
+	s := planner(t, func(*source.Config) {})
+	own, err := net.InterfaceAddrs()
+	require.NoError(t, err)
+	for _, o := range own {
+		if ip := o.(*net.IPNet).IP; ip.To4() != nil {
+			require.ErrorContains(t, s.CheckURL("https://"+ip.String()+"/a.git"), "of the server itself")
+		}
+	}
 }

@@ -40,6 +40,14 @@ func (r reader) Chunks(ctx context.Context, run, from int64, limit int) ([]ci.Ch
 		run, from, run, from, limit)
 }
 
+// ConsoleTimes returns up to limit times of parts that hold bytes at or after from, ascending.
+func (r reader) ConsoleTimes(ctx context.Context, run, from int64, limit int) ([]ci.ConsoleTime, error) {
+	places := func(t *ci.ConsoleTime) []any { return []any{&t.Offset, &t.Length, stamp{&t.At}} }
+	return many(ctx, r.s, places, "SELECT first_byte, length, stored_at FROM chunks WHERE run = ? AND first_byte + length > ? AND first_byte >= "+
+		"COALESCE((SELECT MAX(first_byte) FROM chunks WHERE run = ? AND first_byte <= ?), 0) ORDER BY first_byte LIMIT ?",
+		run, from, run, from, limit)
+}
+
 // ConsoleEnd returns how many bytes of the run's console are stored; 0 for an
 // unknown run.
 func (r reader) ConsoleEnd(ctx context.Context, run int64) (int64, error) {

@@ -71,6 +71,11 @@ func (r reader) HeldRuns(ctx context.Context, agent string, limit int) ([]ci.Run
 	return many(ctx, r.s, runPlaces, "SELECT "+runFields+" FROM runs WHERE status = 'in_progress' AND agent <> '' AND agent = ? ORDER BY id LIMIT ?", agent, limit)
 }
 
+// ClaimedBy returns the run in progress that a claim of the agent holds; nil when there is none.
+func (r reader) ClaimedBy(ctx context.Context, agent, claim string) (*ci.Run, error) {
+	return one(ctx, r.s, runPlaces, "SELECT "+runFields+" FROM runs WHERE status = 'in_progress' AND claim <> '' AND claim = ? AND agent = ?", claim, agent)
+}
+
 // ExpiredRuns returns claimed runs whose agent has not renewed its lease, the
 // longest expired first.
 func (r reader) ExpiredRuns(ctx context.Context, now time.Time, limit int) ([]ci.Run, error) {

@@ -94,6 +94,13 @@ func postgresFault(err *pgconn.PgError) error {
 	return say(ci.CodeInternal, "the database refused a statement of ours")
 }
 
+// doubled says whether a statement failed because a unique index has the value already.
+func doubled(err error) bool {
+	var lite *sqlite.Error
+	var pg *pgconn.PgError
+	return errors.As(err, &lite) && lite.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || errors.As(err, &pg) && pg.Code == "23505"
+}
+
 // again says whether a transaction failed only because of another one beside it.
 func again(err error) bool {
 	var pg *pgconn.PgError

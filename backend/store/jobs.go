@@ -9,7 +9,7 @@ import (
 	"ci/pkg/ci"
 )
 
-const jobFields = "name, git, freestyle, parameters, triggers, version, created_at, updated_at"
+const jobFields = "name, git, freestyle, parameters, triggers, owner, version, created_at, updated_at"
 
 func jobPlaces(j *ci.Job) []any {
 	return []any{
@@ -18,6 +18,7 @@ func jobPlaces(j *ci.Job) []any {
 		raw{&j.Freestyle},
 		document{&j.Parameters},
 		document{&j.Triggers},
+		&j.Owner,
 		&j.Version,
 		stamp{&j.CreatedAt},
 		stamp{&j.UpdatedAt},
@@ -53,7 +54,7 @@ func (tx *Tx) PutJob(ctx context.Context, j *ci.Job, ifVersion int64) (created b
 	if ifVersion <= 0 {
 		made := *j
 		made.Version, made.CreatedAt, made.UpdatedAt = 1, now, now
-		n, err := tx.s.exec(ctx, insertText("jobs", jobFields, 8)+" ON CONFLICT (name) DO NOTHING", values(jobPlaces(&made))...)
+		n, err := tx.s.exec(ctx, insertText("jobs", jobFields, 9)+" ON CONFLICT (name) DO NOTHING", values(jobPlaces(&made))...)
 		if err != nil {
 			return false, err
 		}
@@ -69,8 +70,8 @@ func (tx *Tx) PutJob(ctx context.Context, j *ci.Job, ifVersion int64) (created b
 }
 
 func (tx *Tx) replaceJob(ctx context.Context, j *ci.Job, ifVersion int64, now time.Time) error {
-	text := "UPDATE jobs SET git = ?, freestyle = ?, parameters = ?, triggers = ?, updated_at = ?, version = version + 1 WHERE name = ?"
-	args := append(values([]any{document{&j.Git}, raw{&j.Freestyle}, document{&j.Parameters}, document{&j.Triggers}}), micros(now), j.Name)
+	text := "UPDATE jobs SET git = ?, freestyle = ?, parameters = ?, triggers = ?, owner = ?, updated_at = ?, version = version + 1 WHERE name = ?"
+	args := append(values([]any{document{&j.Git}, raw{&j.Freestyle}, document{&j.Parameters}, document{&j.Triggers}, &j.Owner}), micros(now), j.Name)
 	if ifVersion > 0 {
 		text += " AND version = ?"
 		args = append(args, ifVersion)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"fmt"
 	"io/fs"
 	"log/slog"
 
@@ -22,9 +23,18 @@ var files embed.FS
 // versionTable is where goose notes which versions a database has.
 const versionTable = "schema_versions"
 
+// oldestUser is the oldest program that can go on with the newest schema here,
+// told by the newest schema that it knows. A version that only adds, with
+// defaults that are true for what older programs write, leaves it alone. One
+// that takes away what an older program uses raises it to the first version
+// whose program does not use it any more: so a release stops using something,
+// and only the next one takes it away.
+const oldestUser = 2
+
 // migrate brings the schema up to date, each version in a transaction. The
-// caller holds a lock. A schema that a newer program made is refused: an older
-// one can't know what it would break.
+// caller holds a lock. A schema that a newer program made is used if that one
+// said that it can be: while programs are replaced, old and new ones run beside
+// each other, and an old one may be started again.
 func migrate(ctx context.Context, db *sql.DB, d *dialect, log *slog.Logger) error {
 	versions, err := versions(d)
 	if err != nil {
@@ -42,19 +52,37 @@ func migrate(ctx context.Context, db *sql.DB, d *dialect, log *slog.Logger) erro
 		return unprepared(err)
 	}
 	if newest := int64(len(versions)); have > newest {
-		return ci.Errorf(ci.CodeConflict, "the database has schema version %d, this program knows versions up to %d: a newer cid has used it. Start that one, or restore a backup from before", have, newest)
+		return newerSchema(ctx, db, have, newest, log)
 	}
 	done, err := p.Up(ctx)
 	if err != nil {
 		return unprepared(err)
 	}
-	if len(done) > 0 {
-		log.Info("database: schema changed", "from", have, "to", len(versions))
+	if len(done) == 0 {
+		return nil
 	}
+	log.Info("database: schema changed", "from", have, "to", len(versions))
+	_, err = db.ExecContext(ctx, fmt.Sprintf("UPDATE schema_users SET oldest = %d WHERE oldest < %[1]d", oldestUser))
+	return unprepared(err)
+}
+
+// newerSchema returns nil when the program that made a newer schema left it fit for this one.
+func newerSchema(ctx context.Context, db *sql.DB, have, newest int64, log *slog.Logger) error {
+	oldest := have // before schema_users nothing was promised
+	if err := db.QueryRowContext(ctx, "SELECT oldest FROM schema_users").Scan(&oldest); err != nil {
+		log.Debug("database: it does not say who may use it", "err", err)
+	}
+	if newest < oldest {
+		return ci.Errorf(ci.CodeConflict, "the database has schema version %d, this program knows versions up to %d, and the schema needs one that knows %d: a newer cid has used it. Start that one, or restore a backup from before", have, newest, oldest)
+	}
+	log.Warn("database: a newer program has changed the schema; this one may go on for as long as programs are being replaced", "schema", have, "known", newest)
 	return nil
 }
 
 func unprepared(err error) error {
+	if err == nil {
+		return nil
+	}
 	if f := fault(err); ci.CodeOf(f) != ci.CodeInternal {
 		return f
 	}

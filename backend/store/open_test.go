@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -85,17 +86,89 @@ func openTogether(t *testing.T, url string) {
 	require.Len(t, runs, 8)
 }
 
+// newerSchema opens a database that a newer program has changed: it is used
+// when that program left it fit for this one, and refused when it did not (R30).
 func newerSchema(t *testing.T, url string) {
+	change := func(text string) {
+		s, err := store.Open(t.Context(), url, slog.New(slog.DiscardHandler))
+		require.NoError(t, err)
+		require.NoError(t, s.Write(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Exec(ctx, text)
+			return err
+		}))
+		require.NoError(t, s.Close())
+	}
+	change("INSERT INTO schema_versions (version_id, is_applied) VALUES (98, TRUE)")
 	s, err := store.Open(t.Context(), url, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	require.NoError(t, s.Write(t.Context(), func(ctx context.Context, tx *store.Tx) error {
-		_, err := tx.Exec(ctx, "INSERT INTO schema_versions (version_id, is_applied) VALUES (99, TRUE)")
-		return err
-	}))
+	_, err = insert(t.Context(), s)
+	require.NoError(t, err)
 	require.NoError(t, s.Close())
+
+	change("UPDATE schema_users SET oldest = 98")
 	_, err = store.Open(t.Context(), url, slog.New(slog.DiscardHandler))
-	require.ErrorContains(t, err, "schema version 99")
+	require.ErrorContains(t, err, "schema version 98")
+	require.ErrorContains(t, err, "needs one that knows 98")
 	require.Equal(t, ci.CodeConflict, ci.CodeOf(err))
+}
+
+// originsOfOldRuns has the schema know where commits come from whose runs were
+// recorded before it did.
+func originsOfOldRuns(t *testing.T, url string) {
+	s := open(t, url)
+	record := func(o ci.Origin) *ci.Run {
+		r := &ci.Run{Job: "x", Status: ci.StatusDone, Phase: ci.PhaseCollecting, CommitSHA: o.HeadSHA, Origin: &o, Git: &ci.Git{URL: "https://git.test/x"}}
+		require.NoError(t, s.Write(t.Context(), func(ctx context.Context, tx *store.Tx) error { return tx.InsertRun(ctx, r) }))
+		return r
+	}
+	own := ci.Origin{Forge: "github", Repository: 8, HeadSHA: "s", Branch: `"Fork":true`}
+	fork := ci.Origin{Forge: "github", Repository: 7, HeadSHA: "s", Pull: 3, Fork: true}
+	runs := []*ci.Run{record(own), record(own), record(fork), record(fork)}
+	do := func(texts ...string) {
+		require.NoError(t, s.Write(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+			for _, text := range texts {
+				if _, err := tx.Exec(ctx, text); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	}
+	do("DROP TABLE commit_origins", "DELETE FROM schema_versions WHERE version_id >= 8")
+	s = open(t, url)
+	do("DELETE FROM runs")
+	got, err := s.CommitOrigins(t.Context(), "s")
+	require.NoError(t, err)
+	require.Equal(t, []ci.CommitOrigin{
+		{SHA: "s", Repo: "github/7", Run: runs[3].ID, Fork: true, Job: "x", Git: runs[3].Git, Origin: &fork},
+		{SHA: "s", Repo: "github/8", Run: runs[1].ID},
+	}, got)
+}
+
+// TestVersionsFollow wants the files' numbers to be the versions that they are.
+func TestVersionsFollow(t *testing.T) {
+	t.Parallel()
+	names, err := filepath.Glob("migrations/*.sql")
+	require.NoError(t, err)
+	for i, name := range names {
+		require.Regexp(t, fmt.Sprintf(`^migrations/%05d_[a-z_]+\.sql$`, i+1), name)
+	}
+}
+
+// TestOneOwner has two processes' worth of stores want one SQLite file (R13).
+func TestOneOwner(t *testing.T) {
+	t.Parallel()
+	url := file(t)
+	first, second := open(t, url), open(t, url)
+	require.NoError(t, first.Own())
+	require.NoError(t, first.Own(), "it has it already")
+	err := second.Own()
+	require.Equal(t, ci.CodeConflict, ci.CodeOf(err))
+	require.ErrorContains(t, err, "another cid serves")
+	_, err = insert(t.Context(), second)
+	require.NoError(t, err, "an agent's process uses it all the same")
+	require.NoError(t, first.Close())
+	require.NoError(t, second.Own())
 }
 
 func closed(t *testing.T, url string) {

@@ -47,10 +47,14 @@ func TestListsUseAnIndex(t *testing.T) {
 		require.NotContains(t, plan, "TEMP B-TREE", "%+v", c.f)
 		require.NotContains(t, plan, "SCAN runs", "%+v", c.f)
 	}
+	plan := explain(t, s, commitText, "a", "a")
+	require.Contains(t, plan, "sqlite_autoindex_commit_origins")
+	require.Contains(t, plan, "runs_commit")
 	for text, want := range map[string]string{
 		"SELECT id FROM runs WHERE " + queued + " AND published_at < 5 ORDER BY published_at, id LIMIT 9":                   "runs_unpublished",
 		"SELECT COUNT(*) FROM runs WHERE " + queued + " AND class = 'a' AND priority = 'b'":                                 "runs_lane",
 		"SELECT class, priority, COUNT(*), MIN(queued_at) FROM runs WHERE " + queued + " GROUP BY class, priority":          "runs_lane",
+		"SELECT queued_at FROM runs WHERE " + queued + " AND class = 'a' AND priority = 'b' ORDER BY queued_at, id LIMIT 1": "runs_lane",
 		"SELECT id FROM runs WHERE status = 'in_progress' AND phase = 'planning' AND plan_until <= 5 ORDER BY id LIMIT 9":   "runs_planning",
 		"SELECT id FROM runs WHERE status = 'in_progress' AND agent <> '' AND lease_until < 5 ORDER BY lease_until LIMIT 9": "runs_lease",
 		"SELECT id FROM runs WHERE status = 'in_progress' AND agent <> '' AND deadline < 5 ORDER BY deadline LIMIT 9":       "runs_deadline",

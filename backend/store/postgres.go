@@ -51,14 +51,15 @@ func openPostgres(ctx context.Context, url string, log *slog.Logger) (*Store, er
 	db := stdlib.OpenDB(*config)
 	db.SetMaxOpenConns(maxConns)
 	db.SetMaxIdleConns(maxConns)
-	db.SetConnMaxIdleTime(5 * time.Minute)
+	db.SetConnMaxIdleTime(time.Minute) // of a fleet, each idle agent is left with one
 	d := postgresDialect(bun.NewDB(db, pgdialect.New()))
 	if err := preparePostgres(ctx, db, d, log); err != nil {
 		_ = db.Close()
 		return nil, err
 	}
 	e := &pg{db: db, d: d}
-	s := &Store{reader: reader{s: &server{db: db, d: d, texts: &e.texts}, d: d}, engine: e}
+	n := &counts{}
+	s := &Store{reader: reader{s: counted{&server{db: db, d: d, texts: &e.texts}, n}, d: d}, engine: e, counts: n}
 	if err := s.readClock(ctx); err != nil {
 		_ = db.Close()
 		return nil, err
@@ -164,7 +165,7 @@ func (s *Store) readClock(ctx context.Context) error {
 		}
 		if took := time.Since(before); len(list) == 1 && (best < 0 || took < best) {
 			best, at = took, list[0]
-			s.offset.Store(int64(time.UnixMicro(at).Sub(before.Add(took / 2))))
+			s.clock.Store(&reading{server: time.UnixMicro(at), ours: before.Add(took / 2)})
 		}
 	}
 	return nil

@@ -12,7 +12,7 @@ const (
 		"commit_sha, branch_name, parameters, priority, triggered_by, git, class, agent, claim, " +
 		"lease_until, deadline, abort_requested_at, " +
 		"triggered_at, queued_at, claimed_at, started_at, collecting_at, done_at, " +
-		"console_bytes, console_sha256, console_truncated, parent_job, parent_run"
+		"console_bytes, console_sha256, console_truncated, parent_job, parent_run, origin"
 	runFields = listFields + ", steps, images, spec"
 )
 
@@ -36,6 +36,7 @@ func listPlaces(r *ci.Run) []any {
 		&r.Console.Bytes, &r.Console.SHA256, &r.Console.Truncated,
 		parentJob{&r.Parent},
 		parentRun{&r.Parent},
+		document{&r.Origin},
 	}
 }
 
@@ -43,15 +44,18 @@ func runPlaces(r *ci.Run) []any {
 	return append(listPlaces(r), document{&r.Steps}, document{&r.Images}, document{&r.Spec})
 }
 
-// InsertRun records a new run as it is, and sets its ID.
+// InsertRun records a new run as it is, and where its commit comes from, and sets
+// its ID.
 func (tx *Tx) InsertRun(ctx context.Context, r *ci.Run) error {
-	places := runPlaces(r)[1:]
-	id, err := one(ctx, tx.s, idPlaces, insertText("runs", runFields[len("id, "):], len(places))+" RETURNING id", values(places)...)
+	repo, head, line := originKeys(r.Origin)
+	places := append(runPlaces(r)[1:], &repo, &head, &line)
+	fields := runFields[len("id, "):] + ", origin_repo, origin_head, origin_line"
+	id, err := one(ctx, tx.s, idPlaces, insertText("runs", fields, len(places))+" RETURNING id", values(places)...)
 	if err != nil {
 		return err
 	}
 	r.ID = *id
-	return nil
+	return tx.keepOrigin(ctx, r)
 }
 
 // GetRun returns the run, or ci.CodeNotFound; job "" is any, and a run of
@@ -74,7 +78,8 @@ func noRun(job string, id int64) error {
 	return ci.Errorf(ci.CodeNotFound, "job %q has no run %d", job, id)
 }
 
-// DeleteRun removes a done run with its results, console index and events.
+// DeleteRun removes a done run with its results, console index and events. Where
+// its commit comes from stays known.
 // Objects outside the database are removed before, by the caller. A run that
 // is not there is fine; one in progress is ci.CodeConflict.
 func (tx *Tx) DeleteRun(ctx context.Context, id int64) error {

@@ -31,6 +31,7 @@ func sealedTables() []sealedTable {
 		{kind: "secret", table: "secrets", first: "job", second: "name"},
 		{kind: "registry", table: "registries", first: "host"},
 		{kind: "ssh-key", table: "ssh_keys", first: "name"},
+		{kind: "forge", table: "forges", first: "name"},
 	}
 }
 

@@ -25,6 +25,8 @@ const busyTimeout = "10000" // ms
 
 // lite is the engine SQLite: one writer, several readers.
 type lite struct {
+	path    string
+	owned   *os.File // the lock of Own; nil without one
 	writer  *writer
 	wdb     *sql.DB
 	readers *sql.DB
@@ -52,8 +54,9 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (*Store, err
 	n := max(4, 2*runtime.GOMAXPROCS(0))
 	readers.SetMaxOpenConns(n)
 	readers.SetMaxIdleConns(n)
-	s := &Store{reader: reader{s: &pool{db: readers}, d: d}}
-	s.engine = &lite{writer: newWriter(wdb), wdb: wdb, readers: readers}
+	count := &counts{}
+	s := &Store{reader: reader{s: counted{&pool{db: readers}, count}, d: d}, counts: count}
+	s.engine = &lite{path: path, writer: newWriter(wdb), wdb: wdb, readers: readers}
 	return s, nil
 }
 
@@ -97,7 +100,42 @@ func (l *lite) ping(ctx context.Context) error { return fault(l.readers.PingCont
 
 func (l *lite) close() error {
 	l.writer.close()
-	return errors.Join(l.readers.Close(), l.wdb.Close())
+	err := errors.Join(l.readers.Close(), l.wdb.Close())
+	if l.owned != nil {
+		err = errors.Join(err, syscall.Flock(int(l.owned.Fd()), syscall.LOCK_UN), l.owned.Close())
+	}
+	return err
+}
+
+// Shared says whether several cids may serve the database: it is not SQLite.
+func (s *Store) Shared() bool {
+	_, alone := s.engine.(*lite)
+	return !alone
+}
+
+// Own makes this process the only one that serves the database. Several
+// may share a Postgres, and then it does nothing. On SQLite a second one would
+// not hear what the first one writes, so it is refused: ci.CodeConflict. Own lasts
+// until Close, or until the process ends in whatever way.
+func (s *Store) Own() error {
+	l, ok := s.engine.(*lite)
+	if !ok || l.owned != nil {
+		return nil
+	}
+	f, err := os.OpenFile(l.path+".owner", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return ci.Errorf(ci.CodeUnavailable, "the database's lock file can't be opened: %w", err)
+	}
+	switch err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		_ = f.Close()
+		return ci.Errorf(ci.CodeConflict, "another cid serves the SQLite database %s; one file has one cid. Stop the other one, give this one its own --data, or use Postgres (--database postgres://…) for several", l.path)
+	case err != nil:
+		_ = f.Close()
+		return ci.Errorf(ci.CodeUnavailable, "the database's lock file %s can't be locked: %w", f.Name(), err)
+	}
+	l.owned = f
+	return nil
 }
 
 // migrateSQLite holds a lock file while it changes the schema: SQLite's own

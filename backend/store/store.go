@@ -15,7 +15,8 @@
 // SQLite file is safe as well, on a local disk: it waits for the first one's
 // transactions, for at most busyTimeout, then it gets ci.CodeUnavailable. But
 // nothing wakes it when the first one has written, and the two don't share
-// commits, so use Postgres for more than one machine or cid.
+// commits, so use Postgres for more than one machine or cid: Own, which cid
+// calls, refuses a second cid.
 package store
 
 import (
@@ -33,8 +34,10 @@ import (
 type Store struct {
 	reader
 	engine engine
-	offset atomic.Int64 // the database's clock minus ours, in nanoseconds
+	clock  atomic.Pointer[reading] // of the database's clock; nil where it is the machine's own
+	counts *counts
 	close  sync.Once
+	fault  atomic.Pointer[func(committed bool) error]
 }
 
 // engine is what SQLite and Postgres each do their own way.
@@ -91,9 +94,23 @@ func (s *Store) Dialect() string { return s.d.name }
 
 // Now is the database's clock: the machine's own with SQLite, the server's
 // with Postgres, so that all processes agree on leases. UTC, whole microseconds.
+// With Postgres, setting the clock of this machine does not move it.
 func (s *Store) Now() time.Time {
-	return time.Now().Add(time.Duration(s.offset.Load())).UTC().Truncate(time.Microsecond)
+	if r := s.clock.Load(); r != nil {
+		return r.now().UTC().Truncate(time.Microsecond)
+	}
+	return time.Now().UTC().Truncate(time.Microsecond)
 }
+
+// reading is what the server's clock showed at a moment of ours.
+type reading struct {
+	server time.Time
+	ours   time.Time // only its monotonic part counts
+}
+
+// now is what it shows by now: our monotonic clock has gone on since, whatever
+// anybody has set our calendar to.
+func (r *reading) now() time.Time { return r.server.Add(time.Since(r.ours)) }
 
 type writing struct{}
 
@@ -107,9 +124,35 @@ func (s *Store) Write(ctx context.Context, fn func(ctx context.Context, tx *Tx) 
 		return ci.Errorf(ci.CodeInternal, "store: Write was called inside Write; use the transaction that is there")
 	}
 	ctx = context.WithValue(ctx, writing{}, s)
-	return s.engine.write(ctx, func(on session) error {
-		return fn(ctx, &Tx{reader: reader{s: on, d: s.d}, now: s.Now})
+	if err := s.faulty(false); err != nil {
+		return err
+	}
+	err := s.engine.write(ctx, func(on session) error {
+		s.counts.transactions.Add(1)
+		return fn(ctx, &Tx{reader: reader{s: counted{on, s.counts}, d: s.d}, now: s.Now})
 	})
+	if err != nil {
+		return err
+	}
+	return s.faulty(true)
+}
+
+// SetFault is for tests in which the n-th operation fails. fault is asked
+// before each transaction, and again once it is committed, when its error
+// stands for an answer that was lost. nil heals.
+func (s *Store) SetFault(fault func(committed bool) error) {
+	if fault == nil {
+		s.fault.Store(nil)
+		return
+	}
+	s.fault.Store(&fault)
+}
+
+func (s *Store) faulty(committed bool) error {
+	if fault := s.fault.Load(); fault != nil {
+		return (*fault)(committed)
+	}
+	return nil
 }
 
 // Exec runs a statement that the store has no method for, with ? for each

@@ -31,6 +31,7 @@ func both(url func(t *testing.T) string) map[string]func(t *testing.T) {
 		"suite":                 suite,
 		"open together":         func(t *testing.T) { openTogether(t, url(t)) },
 		"refuse a newer schema": func(t *testing.T) { newerSchema(t, url(t)) },
+		"origins of old runs":   func(t *testing.T) { originsOfOldRuns(t, url(t)) },
 		"closed":                func(t *testing.T) { closed(t, url(t)) },
 		"goexit":                func(t *testing.T) { goexit(t, url(t)) },
 	}

@@ -7,10 +7,10 @@ import (
 	"ci/pkg/ci"
 )
 
-const tokenFields = "id, name, role, jobs, created_at, expires_at, revoked_at"
+const tokenFields = "id, name, role, jobs, agent, created_at, expires_at, revoked_at"
 
 func tokenPlaces(t *ci.Token) []any {
-	return []any{&t.ID, &t.Name, (*string)(&t.Role), document{&t.Jobs}, stamp{&t.CreatedAt}, stamp{&t.ExpiresAt}, stamp{&t.RevokedAt}}
+	return []any{&t.ID, &t.Name, (*string)(&t.Role), document{&t.Jobs}, &t.Agent, stamp{&t.CreatedAt}, stamp{&t.ExpiresAt}, stamp{&t.RevokedAt}}
 }
 
 // PutToken records a new token. When a living one has its name, the error is
@@ -21,7 +21,7 @@ func (tx *Tx) PutToken(ctx context.Context, t *ci.Token) error {
 	if err != nil {
 		return err
 	}
-	n, err := tx.s.exec(ctx, insertText("tokens", tokenFields, 7)+" ON CONFLICT DO NOTHING", values(tokenPlaces(t))...)
+	n, err := tx.s.exec(ctx, insertText("tokens", tokenFields, 8)+" ON CONFLICT DO NOTHING", values(tokenPlaces(t))...)
 	if err == nil && n == 0 {
 		return ci.Errorf(ci.CodeConflict, "there is a token %q already; revoke it first, or use another name", t.Name)
 	}
@@ -41,6 +41,12 @@ func (r reader) GetToken(ctx context.Context, id string) (*ci.Token, error) {
 // behind after.
 func (r reader) ListTokens(ctx context.Context, after string, limit int) ([]ci.Token, error) {
 	return many(ctx, r.s, tokenPlaces, "SELECT "+tokenFields+" FROM tokens WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+}
+
+// AnyToken says whether there ever was a token of a role, valid or not.
+func (r reader) AnyToken(ctx context.Context, role ci.Role) (bool, error) {
+	t, err := one(ctx, r.s, tokenPlaces, "SELECT "+tokenFields+" FROM tokens WHERE role = ? LIMIT 1", string(role))
+	return t != nil, err
 }
 
 // RevokeToken ends a token's life; one that has ended keeps its first end.

@@ -26,11 +26,19 @@ func (tx *Tx) PlanRun(ctx context.Context, id int64, sha string, spec *ci.Spec, 
 // ClaimRun gives a queued run to an agent, whose lease begins. A run that
 // somebody wants to end is not given out. The same claim again gets the run
 // again while it is still preparing, so that a lost answer costs nothing.
+// An agent that is ordered to drain gets none: ci.CodeForbidden, and the run
+// stays for others.
 func (tx *Tx) ClaimRun(ctx context.Context, c ci.Claim, leaseUntil, deadline, at time.Time) (*ci.Run, error) {
 	to := ci.State{Phase: ci.PhasePreparing}
+	if err := tx.lockAgent(ctx, c.Agent, tx.d.share); err != nil {
+		return nil, err
+	}
 	run, err := tx.move(ctx, "phase = 'preparing', agent = ?, claim = ?, lease_until = ?, deadline = ?, claimed_at = ?",
-		guard(to, nil)+" AND abort_requested_at IS NULL",
-		c.Agent, c.ID, micros(leaseUntil), micros(deadline), micros(at), c.Run)
+		guard(to, nil)+" AND abort_requested_at IS NULL AND NOT EXISTS (SELECT 1 FROM drains WHERE drains.agent = ?)",
+		c.Agent, c.ID, micros(leaseUntil), micros(deadline), micros(at), c.Run, c.Agent)
+	if doubled(err) {
+		return nil, ci.Errorf(ci.CodeConflict, "run %d can't be claimed: the claim %s holds another run already", c.Run, c.ID)
+	}
 	if err != nil || run != nil {
 		return run, err
 	}
@@ -40,6 +48,9 @@ func (tx *Tx) ClaimRun(ctx context.Context, c ci.Claim, leaseUntil, deadline, at
 	}
 	if there.Agent == c.Agent && there.Claim == c.ID && there.Phase == ci.PhasePreparing && !there.Done() {
 		return there, nil
+	}
+	if there.Phase == ci.PhaseQueued && !there.Done() && there.AbortRequestedAt.IsZero() {
+		return nil, ci.Errorf(ci.CodeForbidden, "agent %s is ordered to drain: it takes nothing new, and run %d is left to others", c.Agent, c.Run)
 	}
 	return tx.won(ctx, nil, nil, c.Run, nil, to)
 }

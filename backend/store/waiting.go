@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -61,4 +62,36 @@ func depthPlaces(d *ci.QueueDepth) []any {
 // QueueDepths returns the lanes in which runs wait, by class and priority.
 func (r reader) QueueDepths(ctx context.Context) ([]ci.QueueDepth, error) {
 	return many(ctx, r.s, depthPlaces, "SELECT class, priority, COUNT(*), MIN(queued_at) FROM runs WHERE "+queued+" GROUP BY class, priority ORDER BY class, priority DESC")
+}
+
+// QueueHeads is QueueDepths for agents, who ask every few seconds and want to
+// know since when the first run of each lane waits: however many wait behind
+// it, one look into an index answers. Queued is 1. Lanes of classes that are
+// not configured any more are left out.
+func (r reader) QueueHeads(ctx context.Context) ([]ci.QueueDepth, error) {
+	config, err := r.GetConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var parts []string
+	var args []any
+	for _, q := range config.Classes {
+		for _, p := range ci.Priorities {
+			parts = append(parts, "SELECT * FROM (SELECT class, priority, 1 AS queued, queued_at FROM runs WHERE "+queued+" AND class = ? AND priority = ? ORDER BY queued_at, id LIMIT 1) AS head")
+			args = append(args, q.Name, string(p))
+		}
+	}
+	if len(parts) == 0 {
+		return []ci.QueueDepth{}, nil
+	}
+	return many(ctx, r.s, depthPlaces, strings.Join(parts, " UNION ALL "), args...)
+}
+
+// QueuedUpTo counts the runs that wait in a lane, up to most.
+func (r reader) QueuedUpTo(ctx context.Context, l ci.Lane, most int) (int, error) {
+	n, err := one(ctx, r.s, idPlaces, "SELECT COUNT(*) FROM (SELECT 1 FROM runs WHERE "+queued+" AND class = ? AND priority = ? LIMIT ?) AS waiting", l.Class, string(l.Priority), most)
+	if err != nil {
+		return 0, err
+	}
+	return int(*n), nil
 }

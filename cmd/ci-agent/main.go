@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"ci/agentd/toolbox"
+	"ci/cmd/ci-agent/inner"
 	"ci/cmd/ci-agent/machine"
 	"ci/cmd/ci/cli"
 )
@@ -15,6 +16,9 @@ func main() {
 		os.Exit(code)
 	}
 	if code, ran := cli.Named(os.Args, machine.Version); ran {
+		os.Exit(code)
+	}
+	if code, ran := inner.Main(os.Args, os.Stderr); ran {
 		os.Exit(code)
 	}
 	os.Exit(machine.Main(os.Args[1:], os.Stdout, os.Stderr))

@@ -9,10 +9,14 @@ import (
 	"ci/cmd/ci-agent/machine"
 	"ci/cmd/ci/cli"
 	"ci/cmd/cid/daemon"
+	"ci/pkg/replay"
 )
 
 func main() {
 	if code, ran := toolbox.Main(os.Args); ran {
+		os.Exit(code)
+	}
+	if code, ran := replay.Main(os.Args, os.Stdin, os.Stdout); ran {
 		os.Exit(code)
 	}
 	if code, ran := cli.Named(os.Args, machine.Version); ran {

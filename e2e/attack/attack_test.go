@@ -42,6 +42,8 @@ func chapters() []chapter {
 		{"By using everything up", greedAttacks()},
 		{"At other runs and what is left", neighbourAttacks()},
 		{"By the run's token and the API's way in", callerAttacks()},
+		{"At the run's SSH key", sshAttacks()},
+		{"At what an agent keeps of repositories", mirrorAttacks()},
 		{"Through services", serviceAttacks()},
 		{"Through Dockerfiles", dockerfileAttacks()},
 	}

@@ -77,6 +77,28 @@ for f in /env /secret; do if grep -F "$TREASURE" $f; then echo "BREACH: it is in
 				require.Zero(t, w.decoy.hits(), "the engine asked a service of the machine")
 			},
 		},
+		{
+			name: "build-greed", what: "using the machine up in a RUN step: a fork bomb, all memory, memory by files, the disk, a cache; and ending, stopping and covering what watches it", stops: "PID 1 of a step is ours, measures what the step uses and kills all of it at a limit",
+			test: func(t *testing.T, w *world) {
+				for step, says := range map[string]string{
+					"RUN bomb() { bomb | bomb & }; bomb; sleep 600":                                    "processes (resources.pids)",
+					"RUN for s in 1 2 3 9 15 19 24; do kill -$s 1; done; while :; do sleep 600 & done": "processes (resources.pids)",
+					"RUN tail -c 2000000000 /dev/zero":                                                 "memory; give the job more in resources.memory",
+					"RUN mkdir /m; dd if=/dev/zero of=/dev/shm/x bs=1M count=60; for i in 1 2 3 4 5; do tail -c 50000000 /dev/zero | sleep 600 & done; wait": "memory; give the job more in resources.memory",
+					"RUN dd if=/dev/zero of=/fill bs=1M count=200; sleep 600":                                                                                "written",
+					"RUN --mount=type=cache,target=/cache dd if=/dev/zero of=/cache/fill bs=1M count=200; sleep 600":                                         "written",
+					"RUN --mount=type=bind,from=" + w.image + ",target=/proc true":                                                                           "can't be built",
+					"RUN --mount=type=bind,from=" + w.image + ",source=/bin,target=/~ci true":                                                                "begin with neither ~",
+				} {
+					run := w.build(t, "echo BREACH", map[string]string{"Dockerfile": "FROM " + w.image + "\nRUN : " + rig.Random() + "\n" + step + "\n"}, nil)
+					require.Equal(t, "error", run.Outcome, "%.100s: %s", step, run.Reason)
+					require.Contains(t, run.Reason, says, "%.100s", step)
+					require.NotContains(t, run.console, "BREACH")
+				}
+				after := w.play(t, spec{"script": "echo fine"})
+				require.Equal(t, "succeeded", after.Outcome, after.Reason)
+			},
+		},
 	}
 }
 

@@ -114,7 +114,7 @@ func gitAttacks() []attack {
 			},
 		},
 		{
-			name: "submodule-host", what: "a submodule at the machine's own services, from the checkout's network", stops: "a proxy of the checkout's: the repository's own host and public addresses only",
+			name: "submodule-host", what: "a submodule at the machine's own services, from the checkout's network", stops: "a proxy of the checkout's: the repository's own host and public addresses of other machines only",
 			test: func(t *testing.T, w *world) {
 				for _, host := range []string{"127.0.0.1", "localhost", w.host, "[::1]"} {
 					run := w.repository(t, w.withSubmodule(t, "[submodule \"sub\"]\n\tpath = sub\n\turl = http://"+host+":"+w.decoy.port+"/x.git\n"), nil, nil)

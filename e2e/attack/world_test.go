@@ -41,6 +41,7 @@ type world struct {
 	image  string // busybox and the burglar, root
 	canary string // in cid's environment
 	decoy  *decoy
+	ssh    sshServers
 	host   string // an address of this machine
 	victim victim
 
@@ -76,7 +77,7 @@ func newWorld(t *testing.T) *world {
 			require.NoError(t, w.docker.RemoveImage(context.Background(), ref))
 		}
 	})
-	w.decoy = newDecoy(t)
+	w.decoy, w.ssh = newDecoy(t), newSSHServers(t)
 	w.image = w.makeImages(t)
 	w.start(t)
 	w.settle(t)
@@ -87,7 +88,8 @@ func newWorld(t *testing.T) *world {
 func (w *world) start(t *testing.T) {
 	t.Helper()
 	env := append(os.Environ(), "AGENT_CANARY="+w.canary, "LD_PRELOAD_CANARY="+w.canary)
-	cid, err := rig.NewCid(w.bin, filepath.Join(w.dir, "data"), env, "--git-allow", w.git.Host, "--agent-disk", "48MiB")
+	args := append([]string{"--git-allow", w.git.Host, "--agent-disk", "48MiB", "--agent-mirror-budget", mirrorBudget}, w.ssh.reach(w.host)...)
+	cid, err := rig.NewCid(w.bin, filepath.Join(w.dir, "data"), env, args...)
 	require.NoError(t, err)
 	w.cid = cid
 	t.Cleanup(func() {
@@ -239,7 +241,7 @@ func tree(t *testing.T, files map[string]string) string {
 // file is a job file as text; JSON is YAML.
 func file(t *testing.T, s spec) string {
 	t.Helper()
-	s["resources"] = spec{"cpus": 0.5, "memory": "256MiB"}
+	s["resources"] = spec{"cpus": 0.5, "memory": "256MiB", "pids": 256}
 	return text(t, s)
 }
 

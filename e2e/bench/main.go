@@ -2,7 +2,7 @@
 // minute on the same machine: the bare Docker engine, or itself with less in
 // its database. It prints ratios; absolute times move with the machine.
 //
-//	go run ./e2e/bench [-only a,c] [-bin bin] [-runs 200]
+//	go run ./e2e/bench [-only a,c] [-bin bin] [-runs 200] [-before bin]
 package main
 
 import (
@@ -29,17 +29,21 @@ type figure struct {
 type bench struct {
 	bin    string
 	runs   int
+	queued int
 	rounds int
 	big    int
+	before string
 }
 
 func main() {
 	b := &bench{}
-	only := flag.String("only", "a,b,c,d,e,f,g", "which figures to measure")
-	flag.StringVar(&b.bin, "bin", "bin", "folder with cid")
+	only := flag.String("only", "a,b,c,d,e,f,g,h,i,j,k,l,t", "which figures to measure")
+	flag.StringVar(&b.bin, "bin", "bin", "folder with cid and ci")
 	flag.IntVar(&b.runs, "runs", 200, "queued runs of figure b")
-	flag.IntVar(&b.rounds, "rounds", 15, "rounds of figure a")
+	flag.IntVar(&b.queued, "queued", 200, "queued runs of figure l; 1000 for the goal")
+	flag.IntVar(&b.rounds, "rounds", 15, "rounds of figures a, g, h, i and k")
 	flag.IntVar(&b.big, "big", 1_000_000, "stored runs of figure d")
+	flag.StringVar(&b.before, "before", "", "folder with an earlier ci, whose keys figure t measures in turn with ours")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -51,13 +55,13 @@ func main() {
 
 func (b *bench) measure(ctx context.Context, only []string) error {
 	all := map[string]func(context.Context) ([]figure, error){
-		"a": b.emptyRun, "b": b.manyRuns, "c": b.console, "d": b.reads, "e": b.triggers, "f": b.idle, "g": b.service,
+		"a": b.emptyRun, "b": b.manyRuns, "c": b.console, "d": b.reads, "e": b.triggers, "f": b.idle, "g": b.service, "h": b.claims, "i": b.abort, "j": b.coldList, "k": b.neighbour, "l": b.drain, "t": b.screen,
 	}
 	var figures []figure
 	for _, id := range only {
 		f, ok := all[id]
 		if !ok {
-			return fmt.Errorf("there is no figure %q; there are a to g", id)
+			return fmt.Errorf("there is no figure %q; there are a to l and t", id)
 		}
 		fmt.Fprintf(os.Stderr, "measuring %s …\n", id)
 		got, err := f(ctx)

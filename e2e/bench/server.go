@@ -125,8 +125,13 @@ func (s *server) call(ctx context.Context, method, path string, in, out any) err
 type run struct {
 	ID      int    `json:"id"`
 	Status  string `json:"status"`
+	Phase   string `json:"phase"`
 	Outcome string `json:"outcome"`
 	Reason  string `json:"reason"`
+	Times   struct {
+		Triggered time.Time `json:"triggered"`
+		Claimed   time.Time `json:"claimed"`
+	} `json:"times"`
 	Console struct {
 		Bytes  float64 `json:"bytes"`
 		SHA256 string  `json:"sha256"`
@@ -156,8 +161,11 @@ func (s *server) wait(ctx context.Context, job string, id int) (r run, err error
 }
 
 // memory reads a line of the process's status, in MiB: "VmRSS" now, "VmHWM" its peak.
-func (s *server) memory(line string) (float64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+func (s *server) memory(line string) (float64, error) { return memoryOf(s.cmd.Process.Pid, line) }
+
+// memoryOf is memory for any process.
+func memoryOf(pid int, line string) (float64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}

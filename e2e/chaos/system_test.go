@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -46,16 +47,23 @@ func seed(t *testing.T) uint64 {
 
 func newSystem(t *testing.T) *system {
 	t.Helper()
+	return newSystemWith(t, backend.Config{Dir: t.TempDir()}, nil)
+}
+
+// newSystemWith fills in what c lacks. change, unless nil, may put something
+// between the system's parts before anything runs.
+func newSystemWith(t *testing.T, c backend.Config, change func(*backend.Backend, *agentd.Config)) *system {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	_, key, err := ed25519.GenerateKey(nil)
 	require.NoError(t, err)
-	dir := t.TempDir()
+	c.URL, c.Key, c.Log, c.Metrics = "http://localhost", key, log, prometheus.NewRegistry()
 	ctx, stop := context.WithCancel(context.Background())
-	b, err := backend.New(ctx, backend.Config{Dir: dir, URL: "http://localhost", Key: key, Log: log, Metrics: prometheus.NewRegistry()})
+	b, err := backend.New(ctx, c)
 	require.NoError(t, err)
 	s := &system{backend: b, driver: fake.NewDriver(), stop: stop, group: new(errgroup.Group)}
-	s.agent, err = agentd.New(agentd.Config{
-		ID: "chaos", Uplink: b.Engine, Queue: b.Queue, Bus: b.Queue.Bus(), Driver: s.driver, Log: log,
+	agent := agentd.Config{
+		ID: "chaos", TTL: c.Lease, Uplink: b.Engine, Queue: b.Queue, Bus: b.Queue.Bus(), Driver: s.driver, Log: log,
 		Classes: func(ctx context.Context) ([]ci.Quota, error) {
 			c, err := b.Store.GetConfig(ctx)
 			if err != nil {
@@ -64,7 +72,11 @@ func newSystem(t *testing.T) *system {
 			return c.Classes, nil
 		},
 		Depths: b.Store.QueueDepths, CPUs: 16, Memory: 64 << 30, Threshold: 1, MinFreeMemory: 1, MinFreeDisk: 1, Dir: t.TempDir(),
-	})
+	}
+	if change != nil {
+		change(b, &agent)
+	}
+	s.agent, err = agentd.New(agent)
 	require.NoError(t, err)
 	s.group.Go(func() error { return b.Run(ctx) })
 	s.group.Go(func() error { return s.agent.Run(ctx) })
@@ -74,7 +86,12 @@ func newSystem(t *testing.T) *system {
 		_ = b.Close()
 	})
 	require.NoError(t, b.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
-		_, err := tx.PutJob(ctx, &ci.Job{Name: "quick", Freestyle: []byte(`{"script":"print hello; sleep 2ms"}`)}, 0)
+		for name, script := range map[string]string{"quick": "print hello; sleep 2ms", "slow": "print hello; sleep 1h"} {
+			if _, err := tx.PutJob(ctx, &ci.Job{Name: name, Freestyle: fmt.Appendf(nil, `{"script":%q}`, script)}, 0); err != nil {
+				return err
+			}
+		}
+		_, err := tx.PutJob(ctx, &ci.Job{Name: "saves", Freestyle: []byte(`{"script":"print hello; result r text; print bye","results":{"r":"r.txt"}}`)}, 0)
 		return err
 	}))
 	return s

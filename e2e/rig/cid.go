@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
+	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -69,22 +70,35 @@ func (c *Cid) Ready(ctx context.Context) error {
 		if !c.Alive() {
 			return errors.New("it has ended")
 		}
-		r, err := http.Get(c.URL + "/readyz")
-		if err != nil {
-			return err
-		}
-		defer r.Body.Close()
-		if r.StatusCode != http.StatusOK {
-			return fmt.Errorf("/readyz answers %s", r.Status)
-		}
-		return nil
+		return Answers(c.URL + "/readyz")
 	})
 	if err != nil {
 		return fmt.Errorf("cid is not ready: %w; its log ends so:\n%s", err, tail(c.LogFile(), 30))
 	}
-	token, err := os.ReadFile(filepath.Join(c.Data, "admin.token"))
-	c.Token = strings.TrimSpace(string(token))
+	c.Token, err = c.token(ctx)
 	return err
+}
+
+// token is an admin's: the one in the cid's folder, or a new one, if the cid
+// shares its database with another, which was given the first one.
+func (c *Cid) token(ctx context.Context) (string, error) {
+	file := filepath.Join(c.Data, "admin.token")
+	token, err := os.ReadFile(file)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return strings.TrimSpace(string(token)), err
+	}
+	args := []string{"admin-token", "--data", c.Data}
+	for i, a := range c.args[:len(c.args)-1] {
+		if a == "--database" || a == "--token-key" {
+			args = append(args, a, c.args[i+1])
+		}
+	}
+	cmd := exec.CommandContext(ctx, c.bin.Path("cid"), args...)
+	cmd.Env = c.env
+	if token, err = cmd.Output(); err != nil {
+		return "", fmt.Errorf("cid admin-token: %w", err)
+	}
+	return strings.TrimSpace(string(token)), os.WriteFile(file, token, 0o600)
 }
 
 // Client calls this cid as its admin.
@@ -96,7 +110,7 @@ func (c *Cid) Client() *Client { return NewClient(c.URL, c.Token) }
 func (c *Cid) End(ctx context.Context) error {
 	var errs []error
 	if c.Process != nil && c.Alive() {
-		errs = append(errs, c.Stop(40*time.Second))
+		errs = append(errs, c.Stop(3*time.Minute))
 	}
 	return errors.Join(append(errs, Clean(ctx, c.Agent))...)
 }
@@ -115,5 +129,9 @@ func Clean(ctx context.Context, agent string) error {
 	if err != nil || len(left) == 0 {
 		return err
 	}
-	return errors.Join(fmt.Errorf("agent %s left in Docker: %v", agent, left), d.Remove(ctx, left))
+	removed := d.Remove(ctx, left)
+	if left, err = d.withoutMiscounted(ctx, left); err != nil || len(left) == 0 {
+		return err
+	}
+	return errors.Join(fmt.Errorf("agent %s left in Docker: %v", agent, left), removed)
 }

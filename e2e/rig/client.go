@@ -67,6 +67,7 @@ func (c *Client) Do(ctx context.Context, method, path string, body []byte, heade
 type Run struct {
 	ID            int64   `json:"id"`
 	Job           string  `json:"job"`
+	Agent         string  `json:"agent"`
 	Status        string  `json:"status"`
 	Phase         string  `json:"phase"`
 	Outcome       string  `json:"outcome"`

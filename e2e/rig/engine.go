@@ -28,6 +28,10 @@ type Engine struct {
 	container string
 }
 
+// TestHost is the name by which the engine's machine knows the test's. A cid that
+// listens on loopback alone answers to names of this kind.
+const TestHost = "test.localhost"
+
 // enginePort is where it listens, at its machine's address.
 const enginePort = "2375"
 
@@ -141,19 +145,27 @@ func (e *Engine) makeNetwork(ctx context.Context) error {
 	return nil
 }
 
-func (e *Engine) launch(ctx context.Context) error {
-	host := map[string]any{
-		"NetworkMode": e.network, "CgroupnsMode": "host", "Binds": []string{"/sys/fs/cgroup:/sys/fs/cgroup:rw"},
+// create makes the machine's container, which may do what an engine needs.
+func (e *Engine) create(ctx context.Context, config map[string]any) error {
+	config["HostConfig"] = map[string]any{
+		"NetworkMode": e.network, "ExtraHosts": []string{TestHost + ":" + e.Gateway}, "CgroupnsMode": "host", "Binds": []string{"/sys/fs/cgroup:/sys/fs/cgroup:rw"},
 		"CapAdd": []string{"ALL"}, "CapDrop": []string{"SYS_RESOURCE"},
 		"SecurityOpt": []string{"seccomp=unconfined", "apparmor=unconfined"}, "MaskedPaths": []string{}, "ReadonlyPaths": []string{},
 		"Devices": []map[string]string{{"PathOnHost": "/dev/fuse", "PathInContainer": "/dev/fuse", "CgroupPermissions": "rwm"}},
 	}
 	var made struct{ ID string }
-	if err := e.outer.post(ctx, "/containers/create", map[string]any{"Image": e.image, "Tty": true, "HostConfig": host}, &made); err != nil {
+	if err := e.outer.post(ctx, "/containers/create", config, &made); err != nil {
 		return err
 	}
 	e.container = made.ID
-	if err := e.outer.post(ctx, "/containers/"+made.ID+"/start", nil, nil); err != nil {
+	return nil
+}
+
+func (e *Engine) launch(ctx context.Context) error {
+	if err := e.create(ctx, map[string]any{"Image": e.image, "Tty": true}); err != nil {
+		return err
+	}
+	if err := e.outer.post(ctx, "/containers/"+e.container+"/start", nil, nil); err != nil {
 		return err
 	}
 	var seen struct {
@@ -161,7 +173,7 @@ func (e *Engine) launch(ctx context.Context) error {
 			Networks map[string]struct{ IPAddress string }
 		}
 	}
-	if err := e.outer.Inspect(ctx, "containers/"+made.ID, &seen); err != nil {
+	if err := e.outer.Inspect(ctx, "containers/"+e.container, &seen); err != nil {
 		return err
 	}
 	for _, n := range seen.NetworkSettings.Networks {

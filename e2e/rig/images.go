@@ -22,7 +22,7 @@ type Contents struct {
 	// Trees are folders that come as they are; Skip leaves paths out.
 	Trees []string
 	Skip  func(name string) bool
-	// Texts are files by their path; those that begin with "#!" can be executed.
+	// Texts are files by their path; scripts ("#!") and programs can be executed.
 	Texts map[string]string
 	// Config are lines of a Dockerfile.
 	Config []string
@@ -191,7 +191,7 @@ func (l *layer) link(name, target string) {
 
 func (l *layer) text(name, text string) {
 	mode := int64(0o644)
-	if strings.HasPrefix(text, "#!") {
+	if strings.HasPrefix(text, "#!") || strings.HasPrefix(text, "\x7fELF") {
 		mode = 0o755
 	}
 	l.put(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: mode, Size: int64(len(text))}, strings.NewReader(text))

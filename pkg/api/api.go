@@ -24,6 +24,8 @@ type Config struct {
 	URL string
 	// Token is the bearer token, abc.def.ghi.
 	Token string
+	// TokenSource is asked for the token of each request, where it is replaced now and then. Default: Token.
+	TokenSource func() string
 	// HTTP makes the requests. It must have no timeout of its own: answers may be
 	// held, and streams last. Default: a client of this package's own.
 	HTTP *http.Client
@@ -46,6 +48,7 @@ type Client struct {
 	tokens  civ1connect.TokenServiceClient
 	secrets civ1connect.SecretServiceClient
 	sshKeys civ1connect.SSHKeyServiceClient
+	forges  civ1connect.ForgeServiceClient
 }
 
 // New checks the configuration. It does not call the server.
@@ -78,7 +81,15 @@ func New(c Config) (*Client, error) {
 		tokens:  civ1connect.NewTokenServiceClient(h, root),
 		secrets: civ1connect.NewSecretServiceClient(h, root),
 		sshKeys: civ1connect.NewSSHKeyServiceClient(h, root),
+		forges:  civ1connect.NewForgeServiceClient(h, root),
 	}, nil
+}
+
+// As is a client of the same server for somebody else. Both share their connections.
+func (c *Client) As(token string) (*Client, error) {
+	config := c.config
+	config.Token, config.TokenSource = token, nil
+	return New(config)
 }
 
 // transport is the standard one with more connections to one host: a command
@@ -99,8 +110,12 @@ type signed struct{ Config }
 // RoundTrip sends a copy of the request: a transport must not change the one it is given.
 func (s *signed) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
-	if s.Token != "" {
-		r.Header.Set("Authorization", "Bearer "+s.Token)
+	token := s.Token
+	if s.TokenSource != nil {
+		token = s.TokenSource()
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	r.Header.Set("User-Agent", s.UserAgent)
 	next := s.HTTP.Transport

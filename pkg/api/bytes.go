@@ -2,7 +2,11 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -28,6 +32,30 @@ func (c *Client) OpenResult(ctx context.Context, job string, id int64, name stri
 	return resp.Body, resp.Header.Get("Content-Type"), params["filename"], resp.ContentLength, nil
 }
 
+// ResultOpener is the part of a Client that reads results.
+type ResultOpener interface {
+	OpenResult(ctx context.Context, job string, id int64, name string) (body io.ReadCloser, contentType, filename string, size int64, err error)
+}
+
+// CopyResult copies a result's bytes to w and checks them against the SHA-256
+// that the server has told of them: an error of ci.CodeInternal says that they
+// differ. What w has got is then worth nothing.
+func CopyResult(ctx context.Context, c ResultOpener, ref ci.RunRef, r ci.Result, w io.Writer) error {
+	body, _, _, _, err := c.OpenResult(ctx, ref.Job, ref.Run, r.Name)
+	if err != nil {
+		return err
+	}
+	defer body.Close() //nolint:errcheck // only read from
+	sum := sha256.New()
+	if _, err := io.Copy(io.MultiWriter(w, sum), body); err != nil {
+		return fmt.Errorf("result %s of %s broke off: %w", r.Name, ref, err)
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); r.SHA256 != "" && got != r.SHA256 {
+		return ci.Errorf(ci.CodeInternal, "result %s of %s arrived damaged: its SHA-256 is %s, the server's is %s; fetch it again", r.Name, ref, got, r.SHA256)
+	}
+	return nil
+}
+
 // Console reads a run's console from byte from on. With follow it goes on
 // until the run is done. After a cut connection it goes on at the byte where it was.
 func (c *Client) Console(ctx context.Context, job string, id, from int64, follow bool) (io.ReadCloser, error) {
@@ -39,6 +67,37 @@ func (c *Client) Console(ctx context.Context, job string, id, from int64, follow
 	}
 	return r, nil
 }
+
+// ConsoleTimes says when the parts of a run's console that hold bytes at or after
+// from were stored.
+func (c *Client) ConsoleTimes(ctx context.Context, job string, id, from int64) (times ci.ConsoleTimes, err error) {
+	q := url.Values{}
+	if from > 0 {
+		q.Set("offset", strconv.FormatInt(from, 10))
+	}
+	err = c.retry(ctx, func() (time.Duration, error) {
+		resp, after, err := c.get(ctx, convert.ResultPath(job, id, ci.ConsoleResult)+"/times", q, nil)
+		if err != nil {
+			return after, err
+		}
+		defer func() { _ = resp.Body.Close() }() // it was only read
+		times = nil
+		for lines := json.NewDecoder(io.LimitReader(resp.Body, maxTimes)); ; {
+			var t ci.ConsoleTime
+			switch err := lines.Decode(&t); {
+			case errors.Is(err, io.EOF):
+				return 0, nil
+			case err != nil:
+				return 0, c.fault(ctx, fmt.Errorf("the times of a console broke off: %w", err))
+			}
+			times = append(times, t)
+		}
+	})
+	return times, err
+}
+
+// maxTimes is how many bytes of times are read: a week of them.
+const maxTimes = 64 << 20
 
 type console struct {
 	client *Client

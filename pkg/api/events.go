@@ -82,6 +82,16 @@ func (c *Client) events(ctx context.Context, after *int64, yield func(ci.Event, 
 	return true, nil
 }
 
+// LastEvent returns the number of the newest change: what happens from now on comes after it.
+func (c *Client) LastEvent(ctx context.Context) (seq int64, err error) {
+	seq = -1
+	body, err := c.openEvents(ctx, &seq)
+	if err != nil {
+		return 0, err
+	}
+	return seq, body.Close()
+}
+
 // openEvents connects and moves after to where the stream begins.
 func (c *Client) openEvents(ctx context.Context, after *int64) (body io.ReadCloser, err error) {
 	q := url.Values{}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,14 +17,23 @@ import (
 	"ci/pkg/ci"
 )
 
-// get sends one plain HTTP request and returns a successful answer with its body open.
+// get asks for something and returns a successful answer with its body open.
 func (c *Client) get(ctx context.Context, path string, query url.Values, header map[string]string) (*http.Response, time.Duration, error) {
+	return c.send(ctx, http.MethodGet, path, query, header, nil)
+}
+
+// send sends one plain HTTP request, with a body of JSON unless it is nil, and
+// returns a successful answer with its body open.
+func (c *Client) send(ctx context.Context, method, path string, query url.Values, header map[string]string, body []byte) (*http.Response, time.Duration, error) {
 	u := *c.base
 	u.Path += path
 	u.RawQuery = query.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, 0, ci.Errorf(ci.CodeInvalid, "no request can be made of %s: %w", path, err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	for name, value := range header {
 		req.Header.Set(name, value)

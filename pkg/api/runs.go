@@ -55,6 +55,15 @@ func fromRuns(ms []*civ1.Run) []ci.Run {
 	return runs
 }
 
+// FindRun returns a run as it is, by its id alone.
+func (c *Client) FindRun(ctx context.Context, id int64) (*ci.Run, error) {
+	m, err := call(ctx, c, c.runs.FindRun, &civ1.FindRunRequest{Id: uint32(id)})
+	if err != nil {
+		return nil, err
+	}
+	return convert.FromRun(m), nil
+}
+
 // GetRun returns a run as it is.
 func (c *Client) GetRun(ctx context.Context, job string, id int64) (*ci.Run, error) {
 	m, err := call(ctx, c, c.runs.GetRun, &civ1.GetRunRequest{Name: job, Id: uint32(id)})
@@ -68,16 +77,29 @@ func (c *Client) GetRun(ctx context.Context, job string, id int64) (*ci.Run, err
 const hold = 50 * time.Second
 
 // WaitRun returns the run once it is as far as until. Only an error or the end of ctx stop it sooner.
-func (c *Client) WaitRun(ctx context.Context, job string, id int64, until ci.Until) (*ci.Run, error) {
+func (c *Client) WaitRun(ctx context.Context, job string, id int64, until ci.Until) (run *ci.Run, err error) {
 	req := &civ1.GetRunRequest{Name: job, Id: uint32(id), Wait: durationpb.New(hold), Until: string(until)}
-	for pause := firstPause; ; {
-		begun := time.Now()
+	err = c.holding(ctx, func() (bool, error) {
 		m, err := call(ctx, c, c.runs.GetRun, req)
 		if err != nil {
-			return nil, err
+			return false, err
 		}
-		if run := convert.FromRun(m); run.Reached(until) {
-			return run, nil
+		run = convert.FromRun(m)
+		return run.Reached(until), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return run, nil
+}
+
+// holding repeats a question whose answer the server holds back, until once
+// says that it was the last, or fails.
+func (c *Client) holding(ctx context.Context, once func() (last bool, err error)) error {
+	for pause := firstPause; ; {
+		begun := time.Now()
+		if last, err := once(); last || err != nil {
+			return err
 		}
 		if time.Since(begun) > time.Second {
 			pause = firstPause
@@ -85,7 +107,7 @@ func (c *Client) WaitRun(ctx context.Context, job string, id int64, until ci.Unt
 		}
 		// A server that is about to stop answers at once. Give another one time to be there.
 		if err := sleep(ctx, jitter(pause)); err != nil {
-			return nil, c.fault(ctx, err)
+			return c.fault(ctx, err)
 		}
 		pause = min(2*pause, longPause)
 	}

@@ -31,6 +31,15 @@ func (c *Client) Drain(ctx context.Context, agent string, d ci.Drain) (ci.Drain,
 	return convert.FromDrain(m), nil
 }
 
+// GetDrain returns how an agent's drain stands; ci.CodeNotFound while it is not drained.
+func (c *Client) GetDrain(ctx context.Context, agent string) (ci.Drain, error) {
+	m, err := call(ctx, c, c.agents.GetDrain, &civ1.GetDrainRequest{Id: agent})
+	if err != nil {
+		return ci.Drain{}, err
+	}
+	return convert.FromDrain(m), nil
+}
+
 // Undrain lets an agent take runs again.
 func (c *Client) Undrain(ctx context.Context, agent string) error {
 	_, err := call(ctx, c, c.agents.UndrainAgent, &civ1.UndrainAgentRequest{Id: agent})
@@ -71,6 +80,15 @@ func (c *Client) PutConfig(ctx context.Context, config *ci.Config, ifVersion int
 		return nil, err
 	}
 	return convert.FromConfig(m), nil
+}
+
+// WhoAmI returns whom the client's token stands for.
+func (c *Client) WhoAmI(ctx context.Context) (*ci.Caller, error) {
+	m, err := call(ctx, c, c.tokens.WhoAmI, new(civ1.WhoAmIRequest))
+	if err != nil {
+		return nil, err
+	}
+	return convert.FromCaller(m), nil
 }
 
 // CreateToken makes a token from t's name, role, jobs and expiry. The bearer is shown this once.

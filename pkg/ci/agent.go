@@ -2,6 +2,9 @@ package ci
 
 import "time"
 
+// AgentStarting is the Problem of an agent that is getting ready: it passes by itself.
+const AgentStarting = "the agent is starting"
+
 // Agent is a machine that carries out runs, as it last described itself.
 type Agent struct {
 	// ID names the agent for good: its restarts keep it.
@@ -26,6 +29,8 @@ type Agent struct {
 	// Warnings are sentences about what its engine can't enforce: which of the
 	// walls around jobs it does not have. It takes runs all the same.
 	Warnings []string
+	// Leaving says that its own process drains it, and why; nil while it does not.
+	Leaving *Drain
 	// SeenAt is when it last said so. The backend's clock.
 	SeenAt time.Time
 }
@@ -33,13 +38,60 @@ type Agent struct {
 // Alive says whether the agent was heard of within ttl.
 func (a *Agent) Alive(now time.Time, ttl time.Duration) bool { return now.Sub(a.SeenAt) <= ttl }
 
-// Drain is an order to an agent to take nothing new.
+// DrainThen is what happens to runs that are left when a drain's deadline passes.
+type DrainThen string
+
+// The ends of a drain. "" is DrainAbort.
+const (
+	DrainAbort DrainThen = "abort" // they are aborted
+	DrainWait  DrainThen = "wait"  // they go on; the drain is late, and says so
+)
+
+// Drain says that an agent takes nothing new, and what becomes of what it
+// holds. It is an order of somebody at the API, which is undone there, or the
+// agent's own: its process was told to end.
 type Drain struct {
 	Reason string
-	// Deadline is when what still runs is aborted; zero waits for ever.
+	// Deadline is when Then happens; zero waits for ever.
 	Deadline time.Time
-	Since    time.Time
+	Then     DrainThen
+	// By is who ordered it: a token's name, or the signal or command that reached the process.
+	By    string
+	Since time.Time
+	// Leaving: the agent's process ends once nothing is left. It can't be undone.
+	Leaving bool
+	// Runs are the ids of the runs that the agent still holds, ascending: what is
+	// left to wait for. It is not part of an order; whoever reads a drain gets it.
+	Runs []int64
 }
+
+// Drained says that nothing is left.
+func (d *Drain) Drained() bool { return len(d.Runs) == 0 }
+
+// Late says that the deadline has passed and runs are left.
+func (d *Drain) Late(now time.Time) bool {
+	return !d.Drained() && !d.Deadline.IsZero() && now.After(d.Deadline)
+}
+
+// Validate checks what came from outside, and fills in what Then means when it is empty.
+func (d *Drain) Validate() error {
+	var f faults
+	switch d.Then {
+	case "":
+		d.Then = DrainAbort
+	case DrainAbort, DrainWait:
+	default:
+		f.add("then", "is %q; it is what becomes of runs at the deadline, abort or wait", d.Then)
+	}
+	if len(d.Reason) > MaxDescription {
+		f.add("reason", "has %d bytes; at most %d are allowed", len(d.Reason), MaxDescription)
+	}
+	return f.err("the drain")
+}
+
+// KeepFor is how long an agent may keep its room for a run that has waited for
+// long, without asking again whether it still may.
+const KeepFor = 20 * time.Second
 
 // QueueReport answers why a run waits.
 type QueueReport struct {

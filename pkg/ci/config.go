@@ -17,9 +17,17 @@ type Config struct {
 	MaxResultFiles int
 	// Retention is how long done runs are kept; 0 keeps them for ever.
 	Retention Duration
+	// AgentRetention is how long an agent that says nothing any more is listed;
+	// 0 lists it for ever. One whose process has said that it ends is listed for
+	// AgentLeft, if that is less.
+	AgentRetention Duration
 	// Version grows with each change; it is the ETag.
 	Version int64
 }
+
+// AgentLeft is how long an agent is listed that was drained by its own process
+// and has ended: the pods of a fleet that grows and shrinks do so all day.
+const AgentLeft = 10 * time.Minute
 
 // DefaultConfig is what a new system starts with.
 func DefaultConfig() Config {
@@ -31,6 +39,7 @@ func DefaultConfig() Config {
 			{Name: "medium", CPUs: 2, Memory: 4 << 30},
 			{Name: "large", CPUs: 4, Memory: 8 << 30},
 		},
+		AgentRetention: Duration(24 * time.Hour),
 		MaxConsole:     2 << 30,
 		MaxResult:      1 << 30,
 		MaxResultFiles: 10_000,
@@ -45,6 +54,9 @@ func (c *Config) Validate() error {
 	checkRange(&f, "abortGrace", time.Duration(c.AbortGrace), 0, 10*time.Minute)
 	if c.Retention != 0 {
 		checkRange(&f, "retention", time.Duration(c.Retention), time.Minute, 100*365*24*time.Hour)
+	}
+	if c.AgentRetention != 0 {
+		checkRange(&f, "agentRetention", time.Duration(c.AgentRetention), time.Minute, 100*365*24*time.Hour)
 	}
 	checkClasses(&f, c.Classes)
 	checkSize(&f, "maxConsole", c.MaxConsole, 1<<40)

@@ -20,6 +20,9 @@ type Job struct {
 	Parameters []Parameter
 	// Triggers are the jobs that its runs may trigger, when their job file says ci: true.
 	Triggers []string
+	// Owner says who keeps this job as code; "" for nobody. Programs that apply
+	// files delete no job of another owner.
+	Owner string
 	// Version grows with each replace; it is the job's ETag. The first is 1.
 	Version   int64
 	CreatedAt time.Time
@@ -103,6 +106,9 @@ func (j *Job) Validate() error {
 	}
 	checkParameters(&f, j.Parameters)
 	checkTriggers(&f, j.Triggers)
+	if j.Owner != "" {
+		checkName(&f, "owner", j.Owner)
+	}
 	return f.err("the job")
 }
 

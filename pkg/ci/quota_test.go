@@ -83,6 +83,8 @@ func TestConfigValidate(t *testing.T) {
 		{"negative grace", func(c *ci.Config) { c.AbortGrace = -1 }, []string{"abortGrace"}},
 		{"no grace is fine", func(c *ci.Config) { c.AbortGrace = 0 }, nil},
 		{"retention of a second", func(c *ci.Config) { c.Retention = ci.Duration(time.Second) }, []string{"retention"}},
+		{"agents for a second", func(c *ci.Config) { c.AgentRetention = ci.Duration(time.Second) }, []string{"agentRetention"}},
+		{"agents for ever", func(c *ci.Config) { c.AgentRetention = 0 }, nil},
 		{"sizes", func(c *ci.Config) { c.MaxConsole, c.MaxResult, c.MaxResultFiles = 0, -1, 0 }, []string{"maxConsole", "maxResult", "maxResultFiles"}},
 		{"no class", func(c *ci.Config) { c.Classes = nil }, []string{"classes"}},
 		{"class twice", func(c *ci.Config) { c.Classes = []ci.Quota{c.Classes[0], c.Classes[0]} }, []string{"classes[1].name"}},

@@ -29,7 +29,8 @@ type Run struct {
 
 	// CommitSHA is the full commit, in lower case; "" until planned, and for freestyle jobs.
 	CommitSHA string
-	// BranchName is the branch that was asked for; "" when a commit was, and for freestyle jobs.
+	// BranchName is the branch that was asked for, or that an event of a forge
+	// was on; "" when a commit was, and for freestyle jobs.
 	BranchName string
 	// Parameters are all of the job's parameters with their values, defaults filled in.
 	Parameters map[string]string
@@ -38,6 +39,8 @@ type Run struct {
 	TriggeredBy string
 	// Parent is the run whose script triggered it; nil if none did.
 	Parent *RunRef
+	// Origin is the event of a forge that it comes of; nil if none.
+	Origin *Origin
 
 	// Git is where the checkout comes from; nil for freestyle jobs.
 	Git *Git
@@ -138,6 +141,9 @@ type Trigger struct {
 	By string
 	// Parent is the run that triggers; nil for people and programs outside.
 	Parent *RunRef
+	// Origin is the event of a forge that triggers; nil for everybody else. With
+	// it, CommitSHA and BranchName may both be given: the commit counts.
+	Origin *Origin
 }
 
 // MaxIdempotencyKey is the longest Idempotency-Key, in bytes.
@@ -152,7 +158,7 @@ var (
 // job, which parameters has it) is checked by Values and the engine.
 func (t *Trigger) Validate() error {
 	var f faults
-	if t.CommitSHA != "" && t.BranchName != "" {
+	if t.CommitSHA != "" && t.BranchName != "" && t.Origin == nil {
 		f.add("commitSha", "give commitSha or branchName, not both")
 	}
 	if t.CommitSHA != "" && !commitSHA.MatchString(t.CommitSHA) {

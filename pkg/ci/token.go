@@ -11,7 +11,7 @@ const (
 	RoleMaintain Role = "maintain" // jobs and secrets, and all that trigger may
 	RoleTrigger  Role = "trigger"  // trigger and abort runs, and all that read may
 	RoleRead     Role = "read"     // look
-	RoleAgent    Role = "agent"    // be an agent, nothing else
+	RoleAgent    Role = "agent"    // be one agent, nothing else
 	RoleRun      Role = "run"      // minted for one run; dies with it
 )
 
@@ -24,10 +24,29 @@ type Token struct {
 	Name string
 	Role Role
 	// Jobs limits maintain, trigger and read to these jobs; empty does not limit.
-	Jobs      []string
+	Jobs []string
+	// Agent is the one agent that a token of the role agent speaks for; "" for all other roles.
+	Agent     string
 	CreatedAt time.Time
 	ExpiresAt time.Time // zero: never
 	RevokedAt time.Time // zero: valid
+}
+
+// Caller is whom a token stands for, as its bearer may know it.
+type Caller struct {
+	// TokenID is "" for a run's own token, which is in no list.
+	TokenID string
+	// Name is the token's, or JOB/ID of the run.
+	Name string
+	Role Role
+	// Jobs limits it to these; empty does not limit.
+	Jobs []string
+	// Agent is whom it speaks for; "" unless Role is agent.
+	Agent     string
+	ExpiresAt time.Time // zero: never
+	// Run is the run whose script calls, and Triggers what it may trigger; nil unless Role is run.
+	Run      *RunRef
+	Triggers []string
 }
 
 // Validate checks what people choose about a token.
@@ -46,6 +65,12 @@ func (t *Token) Validate(now time.Time) error {
 	}
 	if len(t.Jobs) > 0 && (t.Role == RoleAdmin || t.Role == RoleAgent) {
 		f.add("jobs", "role %s can't be limited to jobs", t.Role)
+	}
+	switch {
+	case t.Role == RoleAgent && t.Agent != "":
+		checkName(&f, "agent", t.Agent)
+	case t.Agent != "":
+		f.add("agent", "only a token of role agent speaks for one")
 	}
 	for i, j := range t.Jobs {
 		checkName(&f, path("jobs", i), j)

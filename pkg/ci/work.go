@@ -27,6 +27,8 @@ type Work struct {
 	Secrets map[string]string
 	// SSH is the job's key; nil when it has none.
 	SSH *SSHAccess
+	// HTTP opens the run's repository, for the checkout alone; nil where nothing does.
+	HTTP *HTTPAccess
 	// Registries are the accounts for pulls.
 	Registries []RegistryAccess
 	// Token lets the script call the API while the run is in progress; "" unless Spec.CI.
@@ -57,13 +59,51 @@ type End struct {
 	Images        []RunImage
 }
 
+// Take asks for the next waiting run, claimed already.
+type Take struct {
+	Agent string
+	// ID becomes the claim's. Until a run came under it, each further Take has the same.
+	ID string
+	// Lanes stand in order of preference. Without any, only a run that was
+	// claimed under ID before is returned, and an earlier Take stops waiting.
+	Lanes []Lane
+	// Wait bounds how long it is waited for.
+	Wait time.Duration
+	// Hesitation lets other agents go first when a run comes in, for so long.
+	Hesitation time.Duration
+}
+
+// Taken is a run that was claimed as it was handed out.
+type Taken struct {
+	Claim Claim
+	Lane  Lane
+	Work  *Work
+	// Since is a moment of the reader's clock at which the lease had not begun yet.
+	Since time.Time
+}
+
+// Terms is what the backend tells an agent that can't look by itself.
+type Terms struct {
+	// Agent is who it is to the backend.
+	Agent string
+	// Lease is how long a claim lives without a renewal.
+	Lease   time.Duration
+	Classes []Quota
+	// Depths say since when the first run of each lane waits, and no more.
+	Depths []QueueDepth
+}
+
 // Delivery is one message of the queue in an agent's hands. Exactly one of Ack
 // and Nak is called: Ack once the run is claimed or not to be had, Nak to let
 // another agent (or this one, later) have it.
 type Delivery struct {
 	Run  int64
 	Lane Lane
-	Ack  func(context.Context) error
+	// Taken is the run with its claim, where the backend claims and settles the
+	// message by itself: then there is nothing left to do but to carry it out.
+	// nil leaves the claim to the agent.
+	Taken *Taken
+	Ack   func(context.Context) error
 	// Nak gives it back after a delay.
 	Nak func(context.Context, time.Duration) error
 }

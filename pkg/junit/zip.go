@@ -2,6 +2,7 @@ package junit
 
 import (
 	"archive/zip"
+	"bytes"
 	"fmt"
 	"io"
 	"path"
@@ -12,6 +13,15 @@ import (
 
 // maxFiles is how many XML files of a zip are read.
 const maxFiles = 10_000
+
+// ParseResult reads a result as a run saves it: one XML file, or a zip of
+// several. name is what errors call it; they are those of Parse.
+func ParseResult(name string, data []byte) (*Report, error) {
+	if bytes.HasPrefix(data, []byte("PK")) {
+		return ParseZip(bytes.NewReader(data), int64(len(data)))
+	}
+	return Parse(name, bytes.NewReader(data))
+}
 
 // ParseZip reads every .xml file of a zip, which is what a run saves several
 // files as. Names and sizes in the zip are not believed.

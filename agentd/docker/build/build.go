@@ -31,9 +31,10 @@ type Output struct {
 	// Caches names the cache mounts that builds share. Who does not know the
 	// name has no part in them.
 	Caches string
-	// Memory (bytes) and CPUs (cores) limit each step, on engines that can.
-	Memory int64
-	CPUs   float64
+	// Toolbox keeps RUN steps within its limits. On engines that can, they have
+	// its memory as a limit of the kernel's too, and CPUs (cores).
+	Toolbox Toolbox
+	CPUs    float64
 }
 
 // Run has the engine carry out the plan. files is the far end of a context's
@@ -62,7 +63,7 @@ func (p *Plan) Run(ctx context.Context, engine Engine, files net.Conn, out Outpu
 	defer c.Close()
 	w := newWatch(console)
 	_, err = c.Build(ctx, p.options(s, out), "", func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
-		return builder.Build(ctx, &guarded{c, p})
+		return builder.Build(ctx, &guarded{c, p, out.Toolbox})
 	}, w.statuses())
 	failed := w.wait()
 	switch {
@@ -88,10 +89,8 @@ func (p *Plan) options(s *session.Session, out Output) client.SolveOpt {
 	for name, value := range p.args() {
 		attrs["build-arg:"+name] = value
 	}
-	if out.Memory > 0 {
-		attrs["memory"] = strconv.FormatInt(out.Memory, 10)
-		attrs["memswap"] = attrs["memory"]
-	}
+	attrs["memory"] = strconv.FormatInt(out.Toolbox.Limits.Memory, 10)
+	attrs["memswap"] = attrs["memory"]
 	if out.CPUs > 0 {
 		attrs["cpuperiod"] = strconv.Itoa(cpuPeriod)
 		attrs["cpuquota"] = strconv.Itoa(int(out.CPUs * cpuPeriod))
@@ -153,7 +152,7 @@ func explain(f Dockerfile, err error) error {
 	if errors.As(err, &e) {
 		return e
 	}
-	text := err.Error()
+	text := plainly(err.Error())
 	for _, lead := range []string{"failed to run Build function: ", "failed to solve: ", "rpc error: code = Unknown desc = "} {
 		text = strings.TrimPrefix(text, lead)
 	}
@@ -162,3 +161,6 @@ func explain(f Dockerfile, err error) error {
 	}
 	return f.fault(fmt.Errorf("%s", text))
 }
+
+// plainly leaves out of a text what was put before a step's command.
+func plainly(text string) string { return strings.ReplaceAll(text, pipe.StepBinary+" step ", "") }

@@ -6,9 +6,12 @@ import (
 	"strings"
 
 	"github.com/moby/buildkit/client/llb/sourceresolver"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/opencontainers/go-digest"
+
+	"ci/agentd/toolbox/pipe"
 )
 
 // check refuses steps that would reach beyond a build: the engine carries them
@@ -23,10 +26,27 @@ func (p *Plan) check(def *pb.Definition) error {
 			return fmt.Errorf("a step can't be read: %w", err)
 		}
 		if err := p.checkOp(&op); err != nil {
-			return err
+			return parser.WithLocation(err, places(def, text))
 		}
 	}
 	return nil
+}
+
+// places are the lines of the Dockerfile that a step comes from, as far as known.
+func places(def *pb.Definition, text []byte) []parser.Range {
+	if def.Source == nil {
+		return nil
+	}
+	var found []parser.Range
+	for _, l := range def.Source.Locations[digest.FromBytes(text).String()].GetLocations() {
+		for _, r := range l.Ranges {
+			found = append(found, parser.Range{
+				Start: parser.Position{Line: int(r.Start.GetLine()), Character: int(r.Start.GetCharacter())},
+				End:   parser.Position{Line: int(r.End.GetLine()), Character: int(r.End.GetCharacter())},
+			})
+		}
+	}
+	return found
 }
 
 func (p *Plan) checkOp(op *pb.Op) error {
@@ -49,6 +69,17 @@ func checkExec(e *pb.ExecOp) error {
 		return fmt.Errorf("RUN --security=insecure would give a step all rights on the engine's machine; leave it out")
 	case len(e.CdiDevices) > 0:
 		return fmt.Errorf("RUN --device would give a step a device of the engine's machine; leave it out")
+	}
+	for _, m := range e.Mounts {
+		switch {
+		case m.MountType == pb.MountType_SECRET && !m.SecretOpt.GetOptional():
+			return fmt.Errorf("RUN --mount=type=secret,id=%s,required: a build gets no secrets, since what it makes is kept and used again; use the secret in the script, or leave out required", m.SecretOpt.GetID())
+		case m.MountType == pb.MountType_SSH && !m.SSHOpt.GetOptional():
+			return fmt.Errorf("RUN --mount=type=ssh,required: a build gets no SSH key, since what it makes is kept and used again; fetch in the script, with ssh: true in the job file, or by a submodule")
+		}
+		if m.Dest >= pipe.StepFolder { // it would be mounted after, and so perhaps over, what keeps the step within its limits
+			return fmt.Errorf("RUN --mount has the target %s; its name may begin with neither ~ nor a letter that is not ASCII", m.Dest)
+		}
 	}
 	return nil
 }
@@ -83,7 +114,8 @@ func (p *Plan) knows(ref string) bool {
 // guarded is the engine's builder behind check.
 type guarded struct {
 	gateway.Client
-	plan *Plan
+	plan    *Plan
+	toolbox Toolbox
 }
 
 // Solve has the engine carry out steps.
@@ -98,6 +130,9 @@ func (g *guarded) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway
 		if err := g.plan.check(def); err != nil {
 			return nil, err
 		}
+	}
+	if err := g.toolbox.confine(req.Definition, pb.PlatformFromSpec(g.plan.platform())); err != nil {
+		return nil, err
 	}
 	return g.Client.Solve(ctx, req)
 }

@@ -65,11 +65,12 @@ func NewPlan(ctx context.Context, f Dockerfile, resolve func(ctx context.Context
 		return nil, f.fault(err)
 	}
 	p := &Plan{file: f, bases: map[string]string{}}
-	platform := platforms.Normalize(ocispec.Platform{OS: f.OS, Architecture: f.Arch})
+	platform := p.platform()
 	var failed error // a base's, before it is wrapped into words about stages
 	res, err := dockerfile2llb.Dockerfile2LLB(ctx, f.Text, dockerfile2llb.ConvertOpt{
 		Config:         dockerui.Config{BuildArgs: p.args(), Target: f.Target, BuildPlatforms: []ocispec.Platform{platform}},
 		TargetPlatform: &platform,
+		SourceMap:      llb.NewSourceMap(nil, f.Path, "Dockerfile", f.Text), // so that check knows lines
 		MetaResolver: resolver(func(ctx context.Context, ref string) ([]byte, error) {
 			text, err := p.resolve(ctx, ref, platform, resolve)
 			if err != nil {
@@ -98,6 +99,10 @@ func NewPlan(ctx context.Context, f Dockerfile, resolve func(ctx context.Context
 		return nil, f.fault(err)
 	}
 	return p, nil
+}
+
+func (p *Plan) platform() ocispec.Platform {
+	return platforms.Normalize(ocispec.Platform{OS: p.file.OS, Architecture: p.file.Arch})
 }
 
 // first is the first of joined errors: the others are of the same kind.

@@ -11,6 +11,8 @@ import (
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/util/progress/progressui"
 	"github.com/opencontainers/go-digest"
+
+	"ci/agentd/toolbox/pipe"
 )
 
 // maxWords is how much of what a step printed last is quoted, in bytes.
@@ -67,6 +69,7 @@ func (w *watch) note(s *client.SolveStatus) {
 		w.words[l.Vertex] = kept[max(0, len(kept)-maxWords):]
 	}
 	for _, v := range s.Vertexes {
+		v.Error = plainly(v.Error)
 		w.names[v.Digest] = v.Name
 		if v.Completed != nil && v.Error == "" {
 			delete(w.words, v.Digest) // it is done, and nobody will ask
@@ -78,8 +81,12 @@ func (w *watch) note(s *client.SolveStatus) {
 }
 
 func (w *watch) verdict(v *client.Vertex) string {
+	printed := string(w.words[v.Digest])
+	if _, why, ok := strings.Cut(printed, "\n"+pipe.StepEnded); ok { // a step that says so itself deceives its own run
+		return fmt.Sprintf("its step %s was ended: %s", v.Name, strings.TrimSpace(why))
+	}
 	text := fmt.Sprintf("its step %s failed: %s", v.Name, v.Error)
-	if last := strings.TrimSpace(string(w.words[v.Digest])); last != "" {
+	if last := strings.TrimSpace(printed); last != "" {
 		text += "; the last that it printed: " + last
 	}
 	return text

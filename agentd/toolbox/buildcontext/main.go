@@ -14,6 +14,7 @@ import (
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/session/filesync"
 
+	"ci/agentd/toolbox/disk"
 	"ci/agentd/toolbox/pipe"
 )
 
@@ -47,6 +48,9 @@ func serve(stream net.Conn) error {
 	var order pipe.BuildContext
 	if err := pipe.ReadFrame(stream, &order, pipe.MaxUp); err != nil {
 		return err
+	}
+	if order.Watch != nil {
+		return disk.ServeFree(stream, *order.Watch)
 	}
 	files, err := read(order)
 	if err != nil {

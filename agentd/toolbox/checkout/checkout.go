@@ -85,7 +85,7 @@ func serve(session *yamux.Session, order pipe.Fetch, tell func(line string)) err
 // Fetch carries out an order and tells what git prints, a line each. Errors
 // are sentences with git's own last words.
 func Fetch(o pipe.Fetch, tell func(line string)) error {
-	g := &git{dir: o.Dir, url: o.URL, shown: display(o.URL), tell: tell}
+	g := &git{dir: o.Dir, url: o.URL, shown: display(o.URL), tell: tell, shows: o.Authorization}
 	if o.Agent != nil {
 		g.agent = o.Agent.Address
 	}

@@ -43,6 +43,7 @@ type git struct {
 	guarded []string // settings for submodules
 	local   bool     // it fetches from a folder of this container
 	agent   string   // the socket of the run's SSH agent; "" for none
+	shows   string   // the Authorization header for the repository's own address; "" for none
 }
 
 // gitError is a git that failed, with its last lines.
@@ -139,7 +140,16 @@ func (g *git) command(args ...string) *exec.Cmd {
 		allowed = "file"
 	}
 	cmd.Env = environ(allowed, g.agent)
+	if g.shows != "" && args[0] == "fetch" && !g.local {
+		cmd.Env = append(cmd.Env, authorized(g.url, g.shows)...)
+	}
 	return cmd
+}
+
+// authorized has git show something to one address: neither to its redirects nor
+// to submodules. As variables, it is neither stored nor in the list of processes.
+func authorized(address, header string) []string {
+	return []string{"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=http." + address + ".extraHeader", "GIT_CONFIG_VALUE_0=Authorization: " + header}
 }
 
 // protocols is what git may speak: any of ours for the repository, which the

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"ci/pkg/address"
 )
 
 // guard is the way of http and https to submodules. Their addresses come from
@@ -30,6 +33,7 @@ type guard struct {
 	server   *http.Server
 	served   sync.WaitGroup
 	resolve  func(ctx context.Context, host string) ([]netip.Addr, error)
+	machine  func(netip.Addr) (bool, error) // whether an address is the machine's own
 }
 
 // newGuard begins to listen on the loopback.
@@ -39,7 +43,7 @@ func newGuard(repository string) (*guard, error) {
 		return nil, fmt.Errorf("the way to submodules can't be guarded: %w", err)
 	}
 	own, host := authority(repository)
-	g := &guard{own: own, host: host, password: rand.Text(), listener: l, resolve: lookup}
+	g := &guard{own: own, host: host, password: rand.Text(), listener: l, resolve: lookup, machine: address.OfMachine}
 	forward := &httputil.ReverseProxy{
 		Rewrite:   func(*httputil.ProxyRequest) {}, // the request names its host already
 		Transport: &http.Transport{DialContext: g.dial, DisableCompression: true},
@@ -50,6 +54,7 @@ func newGuard(repository string) (*guard, error) {
 	g.server = &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !g.known(r):
+			w.Header().Set("Proxy-Authenticate", `Basic realm="checkout"`)
 			http.Error(w, "this is a checkout's own", http.StatusProxyAuthRequired)
 		case r.Method == http.MethodConnect:
 			g.connect(w, r)
@@ -72,6 +77,7 @@ func (g *guard) close() {
 // address is changed into one that nobody has. The longest rule counts.
 func (g *guard) settings() []string {
 	return []string{
+		"-c", "http.proxyAuthMethod=basic", // at once: git would begin without
 		"-c", "http.proxy=http://git:" + g.password + "@" + g.listener.Addr().String(),
 		"-c", "url.http://elsewhere.invalid/.insteadOf=git://",
 		"-c", "url.git://" + g.host + "/.insteadOf=git://" + g.host + "/",
@@ -113,12 +119,12 @@ func (g *guard) connect(w http.ResponseWriter, r *http.Request) {
 }
 
 // dial connects to where submodules may come from.
-func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (g *guard) dial(ctx context.Context, network, to string) (net.Conn, error) {
 	dialer := &net.Dialer{Timeout: 30 * time.Second}
-	if strings.EqualFold(address, g.own) {
-		return dialer.DialContext(ctx, network, address)
+	if strings.EqualFold(to, g.own) {
+		return dialer.DialContext(ctx, network, to)
 	}
-	host, port, err := net.SplitHostPort(address)
+	host, port, err := net.SplitHostPort(to)
 	if err != nil {
 		return nil, err
 	}
@@ -127,8 +133,11 @@ func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, er
 		return nil, err
 	}
 	for _, ip := range found {
-		if !public(ip) {
+		if !address.Public(ip) {
 			return nil, fmt.Errorf("a submodule at %s is refused: that is a private address, and not the repository's own host", host)
+		}
+		if mine, err := g.machine(ip); err != nil || mine {
+			return nil, errors.Join(err, fmt.Errorf("a submodule at %s is refused: that is the agent's own machine, and not the repository's own host", host))
 		}
 	}
 	var conn net.Conn
@@ -156,31 +165,4 @@ func authority(repository string) (full, written string) {
 		port = map[string]string{"http": "80", "https": "443"}[strings.ToLower(u.Scheme)]
 	}
 	return net.JoinHostPort(u.Hostname(), port), u.Host
-}
-
-// reserved are ranges that are not public, of which netip knows nothing (RFC 6890).
-var reserved = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("fec0::/10"),
-}
-
-// translated are IPv6 ranges that hide an IPv4 address: NAT64, 6to4, Teredo, the compatible ones.
-var translated = []netip.Prefix{
-	netip.MustParsePrefix("64:ff9b::/32"), netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("2001::/23"), netip.MustParsePrefix("::/96"),
-}
-
-// public says whether an address is a public host's, as far as its number tells.
-func public(a netip.Addr) bool {
-	a = a.Unmap().WithZone("")
-	if !a.IsGlobalUnicast() || a.IsPrivate() {
-		return false
-	}
-	for _, list := range [][]netip.Prefix{reserved, translated} {
-		for _, p := range list {
-			if p.Contains(a) {
-				return false
-			}
-		}
-	}
-	return true
 }

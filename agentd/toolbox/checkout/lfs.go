@@ -126,6 +126,9 @@ func (g *git) lfsServer(c *lfsClient, address string) error {
 			c.server += ".git"
 		}
 		c.server += "/info/lfs"
+		if g.shows != "" {
+			c.header = map[string]string{"Authorization": g.shows}
+		}
 		return nil
 	}
 	host, repository, err := sshAddress(address)
@@ -190,6 +193,25 @@ func quote(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\'
 type action struct {
 	Href   string            `json:"href"`
 	Header map[string]string `json:"header"`
+}
+
+// maxRedirects is how often a request may be led on, as net/http has it.
+const maxRedirects = 10
+
+// follow lets a request be led to another place, as storages do it. What opens the
+// first place is shown to no other: net/http takes away only the headers that it
+// knows, and other ports of a host and the names below it see even those.
+func (a *action) follow(r *http.Request, via []*http.Request) error {
+	if len(via) >= maxRedirects {
+		return fmt.Errorf("it was led to other places more than %d times", maxRedirects)
+	}
+	if r.URL.Scheme == via[0].URL.Scheme && r.URL.Host == via[0].URL.Host {
+		return nil
+	}
+	for name := range a.Header {
+		r.Header.Del(name)
+	}
+	return nil
 }
 
 type lfsAnswer struct {
@@ -262,7 +284,9 @@ func (c *lfsClient) do(ctx context.Context, method string, a action, body io.Rea
 	for name, value := range a.Header {
 		req.Header.Set(name, value)
 	}
-	resp, err := c.http.Do(req)
+	led := *c.http
+	led.CheckRedirect = a.follow
+	resp, err := led.Do(req)
 	if err != nil {
 		return nil, err
 	}

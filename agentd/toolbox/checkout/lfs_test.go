@@ -21,6 +21,7 @@ import (
 
 // lfsWorld is a repository with a file in Git LFS, and its two servers in one.
 type lfsWorld struct {
+	root     string // of its git server
 	url, sha string
 	objects  map[string][]byte // what the server has, by id
 	href     func(oid string) string
@@ -36,7 +37,7 @@ func newLFSWorld(t *testing.T, files map[string]string) *lfsWorld {
 	t.Helper()
 	root := t.TempDir()
 	dir := filepath.Join(root, "project.git")
-	w := &lfsWorld{objects: map[string][]byte{}}
+	w := &lfsWorld{root: root, objects: map[string][]byte{}}
 	git := func(args ...string) string {
 		cmd := exec.Command("git", args...)
 		cmd.Dir = dir
@@ -151,13 +152,81 @@ func TestLFSFails(t *testing.T) {
 	}
 }
 
+// A server may lead a request elsewhere, and what it was opened with stays behind.
+func TestLFSRedirectsShowNothing(t *testing.T) {
+	t.Parallel()
+	oid, text := lfsObjectOf([]byte("bytes"))
+	given := map[string]string{"Authorization": "Basic c2VjcmV0", "X-Key": "secret"}
+	seen := map[string]http.Header{}
+	mux := http.NewServeMux()
+	here, there := httptest.NewServer(mux), httptest.NewServer(mux)
+	t.Cleanup(here.Close)
+	t.Cleanup(there.Close)
+	lead := func(to string) http.HandlerFunc {
+		return func(rw http.ResponseWriter, r *http.Request) {
+			seen[r.URL.Path] = r.Header
+			http.Redirect(rw, r, to, http.StatusTemporaryRedirect)
+		}
+	}
+	mux.HandleFunc("POST /objects/batch", lead("/renamed"))
+	mux.HandleFunc("POST /renamed", lead(there.URL+"/batch"))
+	mux.HandleFunc("GET /object", lead(there.URL+"/bytes"))
+	mux.HandleFunc("GET /endless", lead("/endless"))
+	mux.HandleFunc("POST /batch", func(rw http.ResponseWriter, r *http.Request) {
+		seen[r.URL.Path] = r.Header
+		_ = json.NewEncoder(rw).Encode(map[string]any{"objects": []map[string]any{
+			{"oid": oid, "actions": map[string]any{"download": action{Href: here.URL + "/object", Header: given}}},
+		}})
+	})
+	mux.HandleFunc("GET /bytes", func(rw http.ResponseWriter, r *http.Request) {
+		seen[r.URL.Path] = r.Header
+		_, _ = rw.Write([]byte("bytes"))
+	})
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, ".git"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "a.bin"), []byte(text), 0o600))
+	root, err := os.OpenRoot(dir)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, root.Close()) })
+	c := &lfsClient{root: root, http: here.Client(), server: here.URL, header: given}
+	require.NoError(t, c.fetch([]pointer{{Path: "a.bin", OID: oid, Size: 5}}))
+	for path, shown := range map[string]bool{"/objects/batch": true, "/renamed": true, "/batch": false, "/object": true, "/bytes": false} {
+		require.Contains(t, seen, path)
+		for name := range given {
+			require.Equal(t, shown, seen[path].Get(name) != "", "%s at %s", name, path)
+		}
+	}
+	_, err = c.do(t.Context(), http.MethodGet, action{Href: here.URL + "/endless"}, nil)
+	require.ErrorContains(t, err, "more than 10 times")
+}
+
+// Where the real ssh would go.
 func TestSSHConfig(t *testing.T) {
 	t.Parallel()
-	const tail = "\n  HostName " + nowhere + "\n"
-	require.Equal(t, "Host *"+tail, config("", "https://host/x"))
-	require.Equal(t, "Host * !::1 !a.example.com !b"+tail, config("a.example.com ssh-ed25519 A\n[b]:2222 ssh-rsa B\n[b]:2222 ssh-ed25519 B\n::1 ssh-ed25519 C\n", "git@b:x"))
-	require.Equal(t, "Host * !B. !b"+tail, config("b ssh-ed25519 A\n", "ssh://git@B./x"))
-	require.Equal(t, "Host * !b"+tail, config("b ssh-ed25519 A\n", "ssh://git@C/x"))
+	const lines = "a.example.com ssh-ed25519 A\n[b]:2222 ssh-rsa B\n[b]:2222 ssh-ed25519 B\n[b]:2022 ssh-ed25519 B\n::1 ssh-ed25519 C\n"
+	tests := []struct{ lines, address, host, port, want string }{
+		{"", "https://host/x", "host", "22", nowhere},
+		{lines, "git@b:x", "a.example.com", "22", "a.example.com"},
+		{lines, "git@b:x", "a.example.com", "2222", nowhere},
+		{lines, "git@b:x", "b", "2222", "b"},
+		{lines, "git@b:x", "b", "2022", "b"},
+		{lines, "git@b:x", "b", "22", nowhere},
+		{lines, "git@b:x", "b", "222", nowhere},
+		{lines, "git@b:x", "::1", "22", "::1"},
+		{lines, "git@b:x", "::1", "80", nowhere},
+		{lines, "git@b:x", "c", "2222", nowhere},
+		{lines, "git@b:x", "x.a.example.com", "22", nowhere},
+		{"b ssh-ed25519 A\n", "ssh://git@B./x", "B.", "22", "b."}, // ssh itself makes it small
+		{"b ssh-ed25519 A\n", "ssh://git@B./x", "B.", "23", nowhere},
+		{"b ssh-ed25519 A\n", "ssh://git@C/x", "C", "22", nowhere},
+	}
+	for _, test := range tests {
+		file := filepath.Join(t.TempDir(), "config")
+		require.NoError(t, os.WriteFile(file, []byte(config(test.lines, test.address)), 0o600))
+		out, err := exec.Command("ssh", "-G", "-F", file, "-p", test.port, "--", test.host).CombinedOutput()
+		require.NoError(t, err, string(out))
+		require.Contains(t, string(out), "\nhostname "+test.want+"\n", "%s port %s", test.host, test.port)
+	}
 }
 
 func TestSSHAddress(t *testing.T) {

@@ -43,7 +43,7 @@ func (g *git) fetchByMirror(o pipe.Fetch) (done bool) {
 }
 
 func (g *git) throughMirror(dir string, o pipe.Fetch) error {
-	m := &git{dir: dir, url: g.url, shown: g.shown, tell: g.tell, agent: g.agent}
+	m := &git{dir: dir, url: g.url, shown: g.shown, tell: g.tell, agent: g.agent, shows: g.shows}
 	if err := m.readyMirror(o.CommitSHA); err != nil {
 		return err
 	}

@@ -40,28 +40,41 @@ func believe(lines, address string) error {
 // nowhere is a host that there is not (RFC 6761), and says why it is asked for.
 const nowhere = "not-a-host-of-the-ssh-key.invalid"
 
-// config leads every host but the known ones to nowhere (ssh_config(5), Host).
-// The repository's own may be written in another case.
+// config leads every host but the known ones to nowhere, and these at every
+// port but the known ones too (ssh_config(5), Host and Match): what listens at
+// the others is not ssh's to touch. The repository's own host may be written in
+// another case. The command sees nothing of an address but its port, which ssh
+// has made a number.
 func config(lines, address string) string {
-	known := map[string]bool{}
+	known := map[string]map[string]bool{}
 	for line := range strings.Lines(lines) {
 		name, _, _ := strings.Cut(line, " ")
+		port := "22"
 		if bracketed, ok := strings.CutPrefix(name, "["); ok {
-			name, _, _ = strings.Cut(bracketed, "]")
+			name, port, _ = strings.Cut(bracketed, "]:")
 		}
 		if name = strings.TrimSpace(name); name != "" {
-			known[name] = true
+			if known[name] == nil {
+				known[name] = map[string]bool{}
+			}
+			known[name][port] = true
 		}
 	}
-	if written := written(address); known[strings.ToLower(strings.TrimSuffix(written, "."))] {
-		known[written] = true
+	written := written(address)
+	if ports := known[strings.ToLower(strings.TrimSuffix(written, "."))]; ports != nil {
+		known[written] = ports
 	}
 	var b strings.Builder
 	b.WriteString("Host *")
-	for _, name := range slices.Sorted(maps.Keys(known)) {
+	names := slices.Sorted(maps.Keys(known))
+	for _, name := range names {
 		b.WriteString(" !" + name)
 	}
 	b.WriteString("\n  HostName " + nowhere + "\n")
+	for _, name := range names {
+		ports := strings.Join(slices.Sorted(maps.Keys(known[name])), "|")
+		fmt.Fprintf(&b, "Match originalhost %s exec \"case %%p in %s) exit 1;; esac\"\n  HostName %s\n", name, ports, nowhere)
+	}
 	return b.String()
 }
 
@@ -101,11 +114,13 @@ func sshCommand(agent string) string {
 	return strings.Join(words, " ")
 }
 
-// hint says what to do about a refusal of ssh's.
+// hint says what to do about a refusal.
 func hint(said string) string {
 	switch {
 	case strings.Contains(said, "Host key verification failed"), strings.Contains(said, nowhere):
 		return "; the host is not among the hosts of the job's SSH key, or it has another key than the one that is pinned: see `ci ssh-key hosts scan`"
+	case strings.Contains(said, "could not read Username"):
+		return "; the server wants somebody to log in: look whether the forge's App is installed for the repository, and whether an agent with access to the database has its --secret-key"
 	case strings.Contains(said, "Permission denied (publickey"):
 		return "; the server does not let the job's SSH key in: give it the public key (`ci ssh-key show`)"
 	}

@@ -33,20 +33,46 @@ func Serve(stream io.ReadWriter, since time.Time, gone <-chan struct{}) error {
 	if err := pipe.ReadFrame(stream, &order, pipe.MaxDown); err != nil {
 		return err
 	}
-	places, err := own()
-	if err != nil {
-		return pipe.WriteFrame(stream, pipe.Used{Blind: "its mounts can't be listed: " + err.Error()}, pipe.MaxUp)
+	return Begin(since).Follow(order, Measure, gone, func(u pipe.Used) error { return pipe.WriteFrame(stream, u, pipe.MaxUp) })
+}
+
+// Follower knows how full the disks were at a moment.
+type Follower struct {
+	since  time.Time
+	places []string
+	taken  int64
+	fault  error
+}
+
+// Begin looks at the disks below this container. What was there since then is
+// taken for older.
+func Begin(since time.Time) *Follower {
+	f := &Follower{since: since}
+	f.places, f.fault = own()
+	f.taken, _ = look(f.places)
+	return f
+}
+
+// Follow calls tell whenever it has measured, until tell returns an error, which
+// it returns, or gone ends; nil never does. measure is Measure or Changed.
+func (f *Follower) Follow(order pipe.Watch, measure func([]string, time.Time) pipe.Used, gone <-chan struct{}, tell func(pipe.Used) error) error {
+	if f.fault != nil {
+		return tell(pipe.Used{Blind: "its mounts can't be listed: " + f.fault.Error()})
 	}
-	before, _ := look(places)
+	before := f.taken
+	every := measureEvery
+	if order.Every > 0 {
+		every = order.Every
+	}
 	for measured := time.Now(); ; {
 		pause := lookEvery
-		taken, free := look(places)
+		taken, free := look(f.places)
 		before = min(before, taken) // what others remove must not hide what grows after it
-		if taken-before >= order.Step || free < order.Floor || time.Since(measured) > measureEvery {
+		if taken-before >= order.Step || free < order.Floor || time.Since(measured) > every {
 			begin := worked()
-			used := Measure(places, since)
+			used := measure(f.places, f.since)
 			used.Free = free
-			if err := pipe.WriteFrame(stream, used, pipe.MaxUp); err != nil {
+			if err := tell(used); err != nil {
 				return err
 			}
 			before, measured = taken, time.Now()
@@ -54,6 +80,32 @@ func Serve(stream io.ReadWriter, since time.Time, gone <-chan struct{}) error {
 		}
 		select {
 		case <-time.After(min(pause, measureEvery)):
+		case <-gone:
+			return nil
+		}
+	}
+}
+
+// ServeFree writes a pipe.Used with what is free of the disk below the
+// container's root, at once and whenever it has changed by a step or is below
+// the floor, until the other end hangs up.
+func ServeFree(stream io.ReadWriter, order pipe.Watch) error {
+	gone := make(chan struct{})
+	go func() { // it ends with the stream
+		defer close(gone)
+		_, _ = io.Copy(io.Discard, stream)
+	}()
+	said := int64(-1)
+	for {
+		_, free := look([]string{"/"})
+		if said < 0 || free < order.Floor || max(free-said, said-free) >= order.Step {
+			if err := pipe.WriteFrame(stream, pipe.Used{Free: free}, pipe.MaxUp); err != nil {
+				return err
+			}
+			said = free
+		}
+		select {
+		case <-time.After(lookEvery):
 		case <-gone:
 			return nil
 		}
@@ -81,6 +133,24 @@ func own() ([]string, error) {
 	}
 	defer f.Close()
 	return places(f)
+}
+
+// InMemory are the places where file systems are whose files are in memory.
+func InMemory() []string {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	var found []string
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		before, after, ok := strings.Cut(lines.Text(), " - ")
+		fields := strings.Fields(before)
+		if ok && len(fields) > 4 && strings.HasPrefix(after, "tmpfs ") {
+			found = append(found, unescape(fields[4]))
+		}
+	}
+	return found
 }
 
 // places reads what proc(5) calls mountinfo. "/" is always the first.

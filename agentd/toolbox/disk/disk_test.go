@@ -55,6 +55,10 @@ func TestMeasure(t *testing.T) {
 
 	old := Measure([]string{dir}, time.Now().Add(time.Hour))
 	require.Zero(t, old.Bytes, "what the image brought is not the run's")
+	volume := []string{"/nonexistent", dir}
+	require.Zero(t, Changed(volume, time.Now().Add(time.Hour)).Bytes, "nor is what others have kept in a cache")
+	require.Equal(t, Measure(volume, time.Now()).Bytes, Changed(volume, time.Time{}).Bytes)
+	require.Contains(t, InMemory(), "/dev/shm")
 
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, strings.Repeat("d/", deepest+2)), 0o755))
 	require.Contains(t, measure().Blind, "nested more than")

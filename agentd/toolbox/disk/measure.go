@@ -38,6 +38,16 @@ func Measure(places []string, since time.Time) pipe.Used {
 	return pipe.Used{Bytes: m.bytes, Blind: m.blind}
 }
 
+// Changed sums up what of some places has changed since then: of volumes too,
+// where others may have kept something before.
+func Changed(places []string, since time.Time) pipe.Used {
+	m := &measurement{places: places, since: since, links: map[[2]uint64]bool{}}
+	for _, place := range places {
+		m.begin(place)
+	}
+	return pipe.Used{Bytes: m.bytes, Blind: m.blind}
+}
+
 type measurement struct {
 	places []string
 	since  time.Time

@@ -24,6 +24,7 @@ func Main() int {
 		fmt.Fprintf(os.Stderr, "init can't protect itself: %v\n", err)
 		return 1
 	}
+	reserveThreads(threads)
 	family := newFamily()
 	defer family.close()
 	session, err := pipe.Server(pipe.Stdio{})
@@ -112,12 +113,19 @@ func (s *server) serve() error {
 func (s *server) dispatch() error {
 	defer close(s.collects)
 	for {
-		stream, o, err := s.accept()
+		stream, err := s.session.AcceptStream()
 		if err == io.EOF || s.session.IsClosed() {
 			return nil
 		}
 		if err != nil {
 			return err
+		}
+		var o pipe.Opening
+		if err := pipe.ReadFrame(stream, &o, pipe.MaxUp); err != nil {
+			// The agent has given this one up before it said what it is for, as
+			// it does with a relay's when the script ends. Others follow.
+			_ = stream.Close()
+			continue
 		}
 		if o.Kind == pipe.Probing {
 			go probe(stream)

@@ -13,6 +13,9 @@ type BuildContext struct {
 	Git      bool  `json:"git,omitempty"`
 	MaxFiles int   `json:"maxFiles"`
 	MaxBytes int64 `json:"maxBytes"`
+	// Watch, when set, asks for no context: Used frames follow with what is
+	// Free of the engine's disk, at once and with each Step, until the stream is closed.
+	Watch *Watch `json:"watch,omitempty"`
 }
 
 // BuildFiles says what a context is.

@@ -1,5 +1,7 @@
 package pipe
 
+import "time"
+
 // Watch is the first frame of a Watching stream, down: when init measures what
 // the run has written.
 type Watch struct {
@@ -7,6 +9,8 @@ type Watch struct {
 	Step int64 `json:"step"`
 	// Floor is how many bytes of a disk are free when every look is reported.
 	Floor int64 `json:"floor"`
+	// Every is when it is measured although no disk got fuller, since others may have made room; 0 is two minutes.
+	Every time.Duration `json:"every,omitempty"`
 }
 
 // Used comes up the same stream whenever init has measured.

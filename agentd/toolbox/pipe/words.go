@@ -145,6 +145,8 @@ type Fetch struct {
 	KnownHosts string `json:"knownHosts,omitempty"`
 	// Agent is where an SSH agent is listened for; the agent serves it.
 	Agent *Listen `json:"agent,omitempty"`
+	// Authorization is what the repository's own server is shown over HTTP; "" for nothing.
+	Authorization string `json:"authorization,omitempty"`
 	// Mirror is a folder where the repository is kept for later checkouts; "" for none.
 	Mirror string `json:"mirror,omitempty"`
 }
@@ -162,3 +164,32 @@ type Fetched struct {
 	// Size is how many bytes the mirror has, or without one the repository.
 	Size int64 `json:"size,omitempty"`
 }
+
+// Where the toolbox is inside a RUN step of a build. BuildKit mounts in the
+// order of names, and this one comes after all that a Dockerfile may name, so
+// that nothing is ever mounted over it.
+const (
+	StepFolder = "/~ci"
+	StepBinary = StepFolder + "/ci-agent"
+)
+
+// StepLimits are what a RUN step may use, as JSON in the variable StepLimitsIn.
+type StepLimits struct {
+	Memory int64 `json:"memory"` // bytes
+	Pids   int64 `json:"pids"`
+	// Disk is how many bytes it may write, less than 0 for any number; Floor how
+	// many have to stay free.
+	Disk  int64 `json:"disk"`
+	Floor int64 `json:"floor"`
+	// Env are the step's own values of the variable and of its small twin.
+	Env []string `json:"env,omitempty"`
+}
+
+// StepLimitsIn is the variable in which a step gets its limits. It is one of
+// those for proxies: they are the only ones that BuildKit leaves out when it
+// asks whether it has done a step before, so that other limits do not make
+// other steps.
+const StepLimitsIn = "FTP_PROXY"
+
+// StepEnded begins the line that a step prints last when it was over a limit.
+const StepEnded = "ci: this step was ended: "

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -34,15 +35,18 @@ func (a *asker) ask(ctx context.Context, next string, wait time.Duration) (*nats
 		a.close()
 		return nil, err
 	}
-	switch status := m.Header.Get("Status"); status {
-	case "":
+	status, description := m.Header.Get("Status"), m.Header.Get("Description")
+	switch {
+	case status == "":
 		return m, nil
-	case "404", "408": // empty, or what there is goes to those who asked before
+	case status == "404" || status == "408": // empty, or what there is goes to those who asked before
 		return nil, nil
-	case "503":
+	case status == "409" && strings.Contains(description, "MaxWaiting"): // hundreds of others ask at this moment
+		return nil, nil
+	case status == "503":
 		return nil, nats.ErrNoResponders
 	default:
-		return nil, errors.New("NATS answers " + status + " " + m.Header.Get("Description"))
+		return nil, errors.New("NATS answers " + status + " " + description)
 	}
 }
 

@@ -26,7 +26,7 @@ const (
 // Publish sends data to whoever listens to the topic at the moment. It does
 // not wait for them. It fails with ci.CodeUnavailable while NATS is away.
 func (b *Bus) Publish(_ context.Context, topic string, data []byte) error {
-	if err := checkTopic(topic, false); err != nil {
+	if err := queue.CheckTopic(topic, false); err != nil {
 		return err
 	}
 	if err := b.conn.Publish(busPrefix+topic, data); err != nil {
@@ -37,10 +37,11 @@ func (b *Bus) Publish(_ context.Context, topic string, data []byte) error {
 
 // Subscribe calls fn for each message to a topic that comes after it has
 // returned. fn has a goroutine of its own; while it is busy messages wait, and
-// past 4096 of them the newest are dropped. cancel may be called more than
+// past 4096 of them the newest are dropped. While NATS is away nothing is
+// heard. cancel may be called more than
 // once, and from fn; a call of fn that has begun goes on.
 func (b *Bus) Subscribe(topic string, fn func(topic string, data []byte)) (cancel func(), err error) {
-	if err := checkTopic(topic, true); err != nil {
+	if err := queue.CheckTopic(topic, true); err != nil {
 		return nil, err
 	}
 	sub, err := b.conn.Subscribe(busPrefix+topic, func(m *nats.Msg) {
@@ -49,9 +50,11 @@ func (b *Bus) Subscribe(topic string, fn func(topic string, data []byte)) (cance
 	if err == nil {
 		err = sub.SetPendingLimits(maxWaitingMessages, maxWaitingBytes)
 	}
-	if err == nil {
+	if err == nil && b.conn.IsConnected() {
 		// The server knows of it when this returns, so nothing is missed.
-		err = b.conn.FlushTimeout(patience)
+		if err = b.conn.FlushTimeout(patience); !b.conn.IsConnected() {
+			err = nil // it is told when it is back
+		}
 	}
 	if err != nil {
 		if sub != nil {
@@ -61,16 +64,4 @@ func (b *Bus) Subscribe(topic string, fn func(topic string, data []byte)) (cance
 	}
 	var once sync.Once
 	return func() { once.Do(func() { _ = sub.Unsubscribe() }) }, nil
-}
-
-// checkTopic wants tokens joined by dots. Only a subscription may hold wildcards.
-func checkTopic(topic string, wild bool) error {
-	tokens := strings.Split(topic, ".")
-	for i, t := range tokens {
-		star := wild && (t == "*" || t == ">" && i == len(tokens)-1)
-		if t == "" || strings.ContainsAny(t, " \t\r\n\x00") || !star && strings.ContainsAny(t, "*>") {
-			return ci.Errorf(ci.CodeInvalid, "%q is not a topic; topics are words joined by dots, like run.42", topic)
-		}
-	}
-	return nil
 }

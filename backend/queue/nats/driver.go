@@ -10,6 +10,7 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -24,16 +25,17 @@ import (
 // Config says which server to use, and how.
 type Config struct {
 	// URL is the server's address, "nats://host:4222" or "tls://host:4222",
-	// several with commas between them. "" starts a server in this process.
+	// several of one cluster with commas between them. Parameters may follow:
+	// cacertfile (who vouches for the servers), certfile and keyfile (who we
+	// are), credentials (a NATS credentials file), replicas (as Replicas). ""
+	// starts a server in this process.
 	URL string
-	// Credentials is the path of a NATS credentials file for URL; "" for none.
-	Credentials string
 	// Dir is where the server in this process keeps its files. What is in it
 	// may be lost: the database knows which runs wait.
 	Dir string
-	// Replicas is the number of servers of a cluster that keep each message.
-	// A new stream gets 1 for 0, an existing one keeps what it has; 3 is right
-	// for a cluster of three or more. Must be 0 or 1 without URL.
+	// Replicas is the number of servers of a cluster that keep each message;
+	// 0 means 3 where the cluster has so many, and otherwise 1, or what the
+	// stream has already. Must be 0 or 1 without URL.
 	Replicas int
 	// AckWait is how long an agent may hold a message before another gets it;
 	// 0 means 30 seconds.
@@ -58,6 +60,10 @@ type Driver struct {
 	lanes   sync.Map // ci.Lane → *lane, those whose consumer is known to exist
 	opening sync.Mutex
 
+	warned   sync.Mutex // guards those below
+	warnings []string
+	looked   uint64 // how often connected when the warnings were found; 0 before
+
 	closing context.Context // ends when Close begins
 	close   context.CancelFunc
 	once    sync.Once
@@ -70,6 +76,8 @@ const (
 	defaultPoll    = 5 * time.Second
 	// patience bounds each single exchange with the server.
 	patience = 5 * time.Second
+	// firstPatience bounds the start: a cluster may be choosing its leaders.
+	firstPatience = 6 * patience
 )
 
 // Open connects, or starts a server, and makes the stream. It fails with
@@ -131,12 +139,37 @@ func (d *Driver) start() error {
 		return ci.Errorf(ci.CodeInternal, "the NATS client could not be set up: %w", err)
 	}
 	d.js = js
-	if err := d.listen(); err != nil {
-		return err
+	return d.firstStream()
+}
+
+// firstStream makes the stream when the driver starts. A cluster that has just
+// started, or chooses a leader, loses questions without a word, so each is short
+// and asked again. The server in this process loses none; its disk may be slow.
+func (d *Driver) firstStream() error {
+	if d.server != nil {
+		ctx, cancel := context.WithTimeout(d.closing, 2*patience)
+		defer cancel()
+		return d.ensureStream(ctx)
 	}
-	ctx, cancel := context.WithTimeout(d.closing, 2*patience)
+	ctx, cancel := context.WithTimeout(d.closing, firstPatience)
 	defer cancel()
-	return d.ensureStream(ctx)
+	for {
+		attempt, end := context.WithTimeout(ctx, patience/2)
+		err := d.ensureStream(attempt)
+		end()
+		if err == nil || ctx.Err() != nil || !electing(err) {
+			return err
+		}
+		d.log.Info("NATS does not answer yet; it is asked again", "err", err)
+		pauseFor(ctx, patience/20)
+	}
+}
+
+// electing says whether err is what a cluster without a leader answers, or does not.
+func electing(err error) bool {
+	const clusterNotAvailable = 10008
+	var refused *jetstream.APIError
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &refused) && refused.ErrorCode == clusterNotAvailable
 }
 
 // Bus returns the bus on the same connection. It ends with the driver.
@@ -153,7 +186,7 @@ func (d *Driver) Check(ctx context.Context) error {
 }
 
 // Close ends all Pulls and subscriptions, and the server if it is our own. It
-// waits for that server, but not for callbacks of subscriptions that still run.
+// waits a while for that server, but not for callbacks of subscriptions that still run.
 func (d *Driver) Close() error {
 	d.once.Do(func() {
 		d.close()
@@ -162,7 +195,7 @@ func (d *Driver) Close() error {
 		}
 		d.conn.Close()
 		if d.server != nil {
-			d.server.stop()
+			d.server.stop(d.log)
 		}
 	})
 	return nil

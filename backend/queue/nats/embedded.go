@@ -2,6 +2,7 @@ package nats
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -16,6 +17,7 @@ import (
 type embedded struct {
 	srv  *server.Server
 	lock *folderLock
+	dir  string
 }
 
 // openEmbedded starts a server in this process. A store that can't be used
@@ -52,7 +54,7 @@ func tryEmbedded(cfg Config, lock *folderLock) (*Driver, error) {
 	}
 	d, err := newDriver(cfg, func(d *Driver) (*nats.Conn, error) {
 		return nats.Connect("", append(d.options(), nats.InProcessServer(srv))...)
-	}, &embedded{srv: srv, lock: lock})
+	}, &embedded{srv: srv, lock: lock, dir: cfg.Dir})
 	if err == nil {
 		// A damaged store may load and only fail when it is used.
 		if err = d.probe(); err == nil {
@@ -102,8 +104,33 @@ func startServer(cfg Config) (*server.Server, error) {
 	return srv, nil
 }
 
-func (e *embedded) stop() {
-	e.srv.Shutdown()
-	e.srv.WaitForShutdown()
-	e.lock.release()
+// stopPatience bounds the stop of the server: what it has not written by then is
+// hints, and the process is to end.
+const stopPatience = 10 * time.Second
+
+func (e *embedded) stop(log *slog.Logger) {
+	if !ends(stopPatience, func() {
+		e.srv.Shutdown()
+		e.srv.WaitForShutdown()
+		e.lock.release() // not before: another process may not have the folder
+	}) {
+		log.Warn("the NATS server in this process does not stop; is its disk full or slow? It ends with the process", "dir", e.dir)
+	}
+}
+
+// ends calls fn and waits for its end, but not longer than limit.
+func ends(limit time.Duration, fn func()) bool {
+	ended := make(chan struct{})
+	go func() { // ends with fn, or the process
+		defer close(ended)
+		fn()
+	}()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-ended:
+		return true
+	case <-timer.C:
+		return false
+	}
 }

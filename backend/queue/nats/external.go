@@ -1,38 +1,55 @@
 package nats
 
 import (
-	"net/url"
-	"strconv"
+	"errors"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"ci/backend/queue"
 	"ci/pkg/ci"
 )
 
 // Servers before 2.12 lose acknowledged messages in more ways than one.
 const oldestMajor, oldestMinor = 2, 12
 
-// openExternal connects to a server that runs elsewhere. Whether it writes
-// each message through to the disk (jetstream.sync_interval: always) is its
-// own configuration, which clients can't see.
+// openExternal connects to servers that run elsewhere.
 func openExternal(cfg Config) (*Driver, error) {
-	return newDriver(cfg, func(d *Driver) (*nats.Conn, error) {
-		opts := d.options()
-		if cfg.Credentials != "" {
-			opts = append(opts, nats.UserCredentials(cfg.Credentials))
-		}
-		conn, err := nats.Connect(cfg.URL, opts...)
+	where, err := parse(cfg.URL)
+	if err != nil {
+		return nil, err
+	}
+	if where.replicas != 0 {
+		cfg.Replicas = where.replicas
+	}
+	d, err := newDriver(cfg, func(d *Driver) (*nats.Conn, error) {
+		conn, err := nats.Connect(strings.Join(where.servers, ","), append(d.options(), where.options()...)...)
 		if err != nil {
-			return nil, d.failure(err)
+			return nil, d.refused(err)
 		}
-		if v := conn.ConnectedServerVersion(); !newEnough(v) {
+		if v := conn.ConnectedServerVersion(); !queue.AtLeast(v, oldestMajor, oldestMinor) {
 			conn.Close()
 			return nil, ci.Errorf(ci.CodeInvalid, "the NATS server at %s has version %s; 2.12 or later is needed, since earlier ones can lose messages", redact(cfg.URL), v)
 		}
 		return conn, nil
 	}, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range d.Warnings(d.closing) {
+		cfg.Log.Warn("the queue works, but: " + w)
+	}
+	return d, nil
+}
+
+// refused tells what the settings can mend from what time can.
+func (d *Driver) refused(err error) error {
+	if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrAuthRevoked) || errors.Is(err, os.ErrNotExist) {
+		return ci.Errorf(ci.CodeInvalid, "NATS at %s refuses the log-in; are user and password, or the files in the address, right? %w", redact(d.cfg.URL), err)
+	}
+	return d.failure(err)
 }
 
 // options are those of every connection.
@@ -63,32 +80,4 @@ func (d *Driver) options() []nats.Option {
 			d.log.Warn("NATS reports an error", "err", err)
 		}),
 	}
-}
-
-func newEnough(version string) bool {
-	parts := strings.SplitN(version, ".", 3)
-	if len(parts) < 2 {
-		return false
-	}
-	major, err1 := strconv.Atoi(parts[0])
-	minor, err2 := strconv.Atoi(parts[1])
-	if err1 != nil || err2 != nil {
-		return false
-	}
-	return major > oldestMajor || major == oldestMajor && minor >= oldestMinor
-}
-
-// redact removes passwords and tokens from the addresses.
-func redact(urls string) string {
-	parts := strings.Split(urls, ",")
-	for i, p := range parts {
-		u, err := url.Parse(strings.TrimSpace(p))
-		if err != nil {
-			parts[i] = "(an address that can't be read)"
-			continue
-		}
-		u.User = nil
-		parts[i] = u.String()
-	}
-	return strings.Join(parts, ",")
 }

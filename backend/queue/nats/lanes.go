@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"ci/backend/queue"
 	"ci/pkg/ci"
 )
 
@@ -21,7 +22,7 @@ func (d *Driver) lane(ctx context.Context, l ci.Lane) (*lane, error) {
 	if v, ok := d.lanes.Load(l); ok {
 		return v.(*lane), nil
 	}
-	if err := checkLane(l); err != nil {
+	if err := queue.CheckLane(l); err != nil {
 		return nil, err
 	}
 	d.opening.Lock()
@@ -30,6 +31,10 @@ func (d *Driver) lane(ctx context.Context, l ci.Lane) (*lane, error) {
 		return v.(*lane), nil
 	}
 	name := "lane-" + token(l.Class) + "-" + string(l.Priority)
+	// A cluster without a leader answers nobody, and one with a new leader not
+	// what its predecessor was asked.
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	_, err := d.js.CreateOrUpdateConsumer(ctx, streamName, jetstream.ConsumerConfig{
 		Durable:       name,
 		FilterSubject: prefix(l) + "*",
@@ -47,18 +52,6 @@ func (d *Driver) lane(ctx context.Context, l ci.Lane) (*lane, error) {
 	v := &lane{l, "$JS.API.CONSUMER.MSG.NEXT." + streamName + "." + name}
 	d.lanes.Store(l, v)
 	return v, nil
-}
-
-func checkLane(l ci.Lane) error {
-	if err := ci.ValidateName(l.Class); err != nil {
-		return ci.Errorf(ci.CodeInvalid, "the queue can't have a lane for class %q: %w", l.Class, err)
-	}
-	for _, p := range ci.Priorities {
-		if l.Priority == p {
-			return nil
-		}
-	}
-	return ci.Errorf(ci.CodeInvalid, "the queue can't have a lane for priority %q; there are %v", l.Priority, ci.Priorities)
 }
 
 // token writes a class as one token of a subject: a dot would divide it, and
@@ -84,7 +77,7 @@ func laneOf(filter string) (ci.Lane, bool) {
 		return ci.Lane{}, false
 	}
 	l := ci.Lane{Class: strings.ReplaceAll(parts[1], "~", "."), Priority: ci.Priority(parts[2])}
-	return l, checkLane(l) == nil
+	return l, queue.CheckLane(l) == nil
 }
 
 // Depth counts the waiting messages of each lane. Those in an agent's hands

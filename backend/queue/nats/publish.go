@@ -36,16 +36,16 @@ func (d *Driver) Publish(ctx context.Context, ms []queue.Message) error {
 // publish stores up to a window of messages.
 func (d *Driver) publish(ctx context.Context, ms []queue.Message) error {
 	acks := make([]jetstream.PubAckFuture, 0, len(ms))
-	touched := map[ci.Lane]bool{}
+	touched := map[ci.Lane]uint64{} // the newest sequence in each
 	for _, m := range ms {
 		if m.Run <= 0 {
 			return ci.Errorf(ci.CodeInvalid, "run %d can't be queued: ids begin at 1", m.Run)
 		}
-		if !touched[m.Lane] {
+		if _, ok := touched[m.Lane]; !ok {
 			if _, err := d.lane(ctx, m.Lane); err != nil {
 				return err
 			}
-			touched[m.Lane] = true
+			touched[m.Lane] = 0
 		}
 		ack, err := d.js.PublishMsgAsync(&nats.Msg{Subject: subjectOf(m.Run, m.Lane)}, jetstream.WithRetryAttempts(0))
 		if err != nil {
@@ -53,28 +53,32 @@ func (d *Driver) publish(ctx context.Context, ms []queue.Message) error {
 		}
 		acks = append(acks, ack)
 	}
-	for _, ack := range acks {
-		if err := await(ctx, ack); err != nil {
+	for i, ack := range acks {
+		seq, err := await(ctx, ack)
+		if err != nil {
 			return err
 		}
+		touched[ms[i].Lane] = max(touched[ms[i].Lane], seq)
 	}
-	for l := range touched {
-		d.wake(l)
+	for l, seq := range touched {
+		d.wake(l, seq)
 	}
 	return nil
 }
 
-func await(ctx context.Context, ack jetstream.PubAckFuture) error {
+// await returns the sequence of a stored message, which one that was there
+// already does not tell.
+func await(ctx context.Context, ack jetstream.PubAckFuture) (seq uint64, err error) {
 	select {
-	case <-ack.Ok():
-		return nil
+	case a := <-ack.Ok():
+		return a.Sequence, nil
 	case err := <-ack.Err():
 		if live(err) {
-			return nil
+			return unknownSeq, nil
 		}
-		return err
+		return 0, err
 	case <-ctx.Done():
-		return ctx.Err()
+		return 0, ctx.Err()
 	}
 }
 

@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -11,6 +12,8 @@ import (
 
 const (
 	streamName = "RUNS"
+	// clusterReplicas is how many servers of a cluster keep each message.
+	clusterReplicas = 3
 	// probeClass is no class: a class begins with a letter or digit.
 	probeClass = "-probe"
 )
@@ -39,14 +42,25 @@ func streamConfig(replicas int) jetstream.StreamConfig {
 // ensureStream makes the stream, or adopts the one that is there. It is called
 // again when the stream turns out to be gone.
 func (d *Driver) ensureStream(ctx context.Context) error {
-	replicas := d.cfg.Replicas
-	if replicas == 0 {
-		replicas = 1
-		if s, err := d.js.Stream(ctx, streamName); err == nil {
-			replicas = max(1, s.CachedInfo().Config.Replicas)
+	is, err := d.present(ctx)
+	if err != nil {
+		return d.failure(err)
+	}
+	has := is.Replicas
+	wants := d.cfg.Replicas
+	if wants == 0 {
+		wants = max(1, has)
+		if d.conn.ConnectedClusterName() != "" {
+			wants = max(clusterReplicas, has)
 		}
 	}
-	_, err := d.js.CreateOrUpdateStream(ctx, streamConfig(replicas))
+	if asWanted(is, streamConfig(wants)) {
+		return nil
+	}
+	_, err = d.js.CreateOrUpdateStream(ctx, streamConfig(wants))
+	if d.cfg.Replicas == 0 && wants > max(1, has) && tooFew(err) {
+		_, err = d.js.CreateOrUpdateStream(ctx, streamConfig(max(1, has)))
+	}
 	var refused *jetstream.APIError
 	switch {
 	case err == nil:
@@ -56,6 +70,36 @@ func (d *Driver) ensureStream(ctx context.Context) error {
 	default:
 		return d.failure(err)
 	}
+}
+
+// present is the stream that is there; the zero value when there is none. A
+// cluster without a leader doesn't know, and that is no reason to take what it
+// has for less.
+func (d *Driver) present(ctx context.Context) (jetstream.StreamConfig, error) {
+	s, err := d.js.Stream(ctx, streamName)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return jetstream.StreamConfig{}, nil
+	}
+	if err != nil {
+		return jetstream.StreamConfig{}, err
+	}
+	return s.CachedInfo().Config, nil
+}
+
+// asWanted says whether nothing has to be changed. Agents may then do without
+// the right to.
+func asWanted(is, wanted jetstream.StreamConfig) bool {
+	return is.Name == wanted.Name && is.Retention == wanted.Retention && is.Storage == wanted.Storage &&
+		is.MaxMsgsPerSubject == wanted.MaxMsgsPerSubject && is.Discard == wanted.Discard &&
+		is.DiscardNewPerSubject == wanted.DiscardNewPerSubject && is.MaxMsgSize == wanted.MaxMsgSize &&
+		is.Replicas == wanted.Replicas && slices.Equal(is.Subjects, wanted.Subjects)
+}
+
+// tooFew says that the cluster has not enough servers for so many replicas.
+func tooFew(err error) bool {
+	const noPeers, insufficient, notClustered = 10005, 10023, 10074
+	var refused *jetstream.APIError
+	return errors.As(err, &refused) && (refused.ErrorCode == noPeers || refused.ErrorCode == insufficient || refused.ErrorCode == notClustered)
 }
 
 // probe sends one message through the whole stream.

@@ -68,7 +68,7 @@ func topics(t *testing.T, s *System) {
 }
 
 func wrongTopics(t *testing.T, s *System) {
-	for _, topic := range []string{"", ".", "a.", ".a", "a..b", "a b", "a\nb", "a*", "a.>.b"} {
+	for _, topic := range []string{"", ".", "a.", ".a", "a..b", "a b", "a\nb", "a*", "a.#", "a.>.b"} {
 		require.Equal(t, ci.CodeInvalid, ci.CodeOf(s.Bus.Publish(t.Context(), topic, nil)), "%q", topic)
 		_, err := s.Bus.Subscribe(topic, func(string, []byte) {})
 		require.Equal(t, ci.CodeInvalid, ci.CodeOf(err), "%q", topic)

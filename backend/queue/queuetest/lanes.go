@@ -22,14 +22,31 @@ func preference(t *testing.T, s *System) {
 	publish(t, s, normal, 1, 2)
 	publish(t, s, large, 3)
 	publish(t, s, urgent, 4)
+	arrived(t, s, map[ci.Lane]int{normal: 2, large: 1, urgent: 1})
 	require.EqualValues(t, 4, take(t, s, urgent, normal, large))
 	require.EqualValues(t, 1, take(t, s, urgent, normal, large))
 	require.EqualValues(t, 3, take(t, s, large, urgent, normal))
 	publish(t, s, urgent, 5)
+	arrived(t, s, map[ci.Lane]int{urgent: 1})
 	require.EqualValues(t, 5, take(t, s, urgent, normal, large))
 	d := pull(t, s, urgent, normal, large)
 	require.EqualValues(t, 2, d.Run)
 	require.Equal(t, normal, d.Lane)
+}
+
+// arrived waits until what hands messages out has them: it may hear of them a
+// moment after they were stored.
+func arrived(t *testing.T, s *System, want map[ci.Lane]int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		got, err := s.Queue.Depth(within(t, bound))
+		for l, n := range want {
+			if err != nil || got[l] != n {
+				return false
+			}
+		}
+		return true
+	}, bound, 10*time.Millisecond)
 }
 
 func otherLanes(t *testing.T, s *System) {

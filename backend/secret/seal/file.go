@@ -5,12 +5,12 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 
+	"ci/backend/secret/keyfile"
 	"ci/pkg/ci"
 )
 
@@ -50,7 +50,7 @@ func makeFile(path string) error {
 	if _, err := addKey(m, true); err != nil {
 		return err
 	}
-	err := write(path, m, os.Link) // unlike Rename, Link never replaces a file
+	err := write(path, m, keyfile.Make)
 	if errors.Is(err, fs.ErrExist) {
 		return nil // another process was first, and its key counts
 	}
@@ -68,7 +68,7 @@ func Add(path string) (id uint32, err error) {
 	if id, err = addKey(m, false); err != nil {
 		return 0, err
 	}
-	return id, write(path, m, os.Rename)
+	return id, write(path, m, keyfile.Replace)
 }
 
 // Use makes the newest key of the file the one that seals, and returns it.
@@ -83,7 +83,7 @@ func Use(path string) (id uint32, err error) {
 	if err := m.SetPrimary(id); err != nil {
 		return 0, ci.Errorf(ci.CodeInvalid, "key %08x can't be used: %w", id, err)
 	}
-	return id, write(path, m, os.Rename)
+	return id, write(path, m, keyfile.Replace)
 }
 
 // Forget removes all keys but the one that seals, and returns how many. What
@@ -104,7 +104,7 @@ func Forget(path string) (removed int, err error) {
 		}
 		removed++
 	}
-	return removed, write(path, m, os.Rename)
+	return removed, write(path, m, keyfile.Replace)
 }
 
 func addKey(m *keyset.Manager, primary bool) (uint32, error) {
@@ -118,23 +118,18 @@ func addKey(m *keyset.Manager, primary bool) (uint32, error) {
 	return id, nil
 }
 
-// write writes the file whole or not at all, readable by its owner alone.
-func write(path string, m *keyset.Manager, place func(from, to string) error) (err error) {
+// write gives the keys to place, which puts them into the file.
+func write(path string, m *keyset.Manager, place func(path string, text []byte) error) error {
 	keys, err := m.Handle()
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // mode 0600
-	if err != nil {
-		return ci.Errorf(ci.CodeInvalid, "the secret key file can't be made: %w", err)
+	var text bytes.Buffer
+	if err := insecurecleartextkeyset.Write(keys, keyset.NewJSONWriter(&text)); err != nil {
+		return ci.Errorf(ci.CodeInternal, "the secret keys can't be written: %w", err)
 	}
-	defer os.Remove(f.Name()) //nolint:errcheck // after a Rename there is none
-	err = errors.Join(insecurecleartextkeyset.Write(keys, keyset.NewJSONWriter(f)), f.Sync(), f.Close())
-	if err != nil {
-		return ci.Errorf(ci.CodeInvalid, "the secret key file can't be written: %w", err)
-	}
-	if err := place(f.Name(), path); err != nil {
-		return ci.Errorf(ci.CodeInvalid, "the secret key file can't be put in its place: %w", err)
+	if err := place(path, text.Bytes()); err != nil {
+		return ci.Errorf(ci.CodeInvalid, "the secret key file: %w", err)
 	}
 	return nil
 }

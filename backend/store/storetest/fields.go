@@ -41,6 +41,10 @@ func everyField(t *testing.T, k *kit) {
 	same(t, agent, gotAgent, err)
 	k.do(func(tx *store.Tx) error { return tx.SetDrain(k.ctx, agent.ID, drain) })
 	gotDrain, err := k.GetDrain(k.ctx, agent.ID)
+	require.NoError(t, err)
+	require.False(t, gotDrain.Leaving)
+	require.Nil(t, gotDrain.Runs)
+	gotDrain.Leaving, gotDrain.Runs = drain.Leaving, drain.Runs // no part of an order
 	same(t, drain, gotDrain, err)
 
 	config := filled[ci.Config](t, 100)
@@ -54,6 +58,15 @@ func everyField(t *testing.T, k *kit) {
 	gotEvents, err := k.Events(k.ctx, 0, 10, "", nil)
 	require.Len(t, gotEvents, 1)
 	same(t, event, &gotEvents[0], err)
+
+	open := filled[ci.OpenCheck](t, 100)
+	open.Run = 0 // it has Held
+	k.do(func(tx *store.Tx) error { return tx.OpenCheck(k.ctx, *open) })
+	gotCheck := k.claimChecks("a", 0)
+	require.Len(t, gotCheck, 1)
+	require.Zero(t, gotCheck[0].Run)
+	open.Run, gotCheck[0].Run = 1, 1
+	same(t, open, &gotCheck[0].OpenCheck, nil)
 
 	everyFieldOfSealed(t, k, job.Name)
 	everyFieldOfARun(t, k)

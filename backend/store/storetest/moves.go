@@ -22,7 +22,7 @@ func movers() []mover {
 			return tx.PlanRun(k.ctx, r.ID, "sha", &ci.Spec{Script: "true"}, "large", at(20))
 		}},
 		{ci.State{Phase: ci.PhasePreparing}, func(k *kit, tx *store.Tx, r *ci.Run) (*ci.Run, error) {
-			return tx.ClaimRun(k.ctx, ci.Claim{Run: r.ID, Agent: "new", ID: "new"}, at(60), at(600), at(20))
+			return tx.ClaimRun(k.ctx, ci.Claim{Run: r.ID, Agent: "new", ID: fmt.Sprint("new", r.ID)}, at(60), at(600), at(20))
 		}},
 		{ci.State{Phase: ci.PhaseRunning}, func(k *kit, tx *store.Tx, r *ci.Run) (*ci.Run, error) {
 			return tx.StartRun(k.ctx, claimOf(r), at(20))
@@ -97,7 +97,7 @@ func foreignClaims(t *testing.T, k *kit) {
 	} {
 		r := k.insert(m.phase)
 		for _, c := range []ci.Claim{
-			{Run: r.ID, Agent: "agent", ID: "other"}, {Run: r.ID, Agent: "other", ID: "claim"}, {Run: r.ID},
+			{Run: r.ID, Agent: "agent", ID: "other"}, {Run: r.ID, Agent: "other", ID: r.Claim}, {Run: r.ID},
 		} {
 			requireCode(t, ci.CodeConflict, k.write(m.move(c)), "agent")
 		}
@@ -132,6 +132,34 @@ func repeatedClaim(t *testing.T, k *kit) {
 	k.do(func(tx *store.Tx) error { _, err := tx.StartRun(k.ctx, claimOf(r), at(21)); return err })
 	_, err = claim("agent", "claim")
 	requireCode(t, ci.CodeConflict, err, "running")
+}
+
+// oneRunAClaim claims a second run by a claim that holds one.
+func oneRunAClaim(t *testing.T, k *kit) {
+	first, second := k.insert(ci.PhaseQueued), k.insert(ci.PhaseQueued)
+	claim := func(run int64) error {
+		return k.write(func(tx *store.Tx) error {
+			_, err := tx.ClaimRun(k.ctx, ci.Claim{Run: run, Agent: "agent", ID: "claim"}, at(60), at(600), at(20))
+			return err
+		})
+	}
+	by := func(agent, id string) *ci.Run {
+		r, err := k.ClaimedBy(k.ctx, agent, id)
+		require.NoError(t, err)
+		return r
+	}
+	require.Nil(t, by("agent", "claim"))
+	require.Nil(t, by("", ""), "runs that nobody holds are nobody's")
+	require.NoError(t, claim(first.ID))
+	requireCode(t, ci.CodeConflict, claim(second.ID), "holds another run")
+	require.Equal(t, k.get(first.ID), by("agent", "claim"))
+	require.Nil(t, by("other", "claim"))
+	require.Equal(t, second, k.get(second.ID))
+	k.do(func(tx *store.Tx) error {
+		_, err := tx.FinishRun(k.ctx, first.ID, nil, nil, ci.End{Outcome: ci.OutcomeLost}, at(30))
+		return err
+	})
+	require.Nil(t, by("agent", "claim"))
 }
 
 // columnsOfOthers sees that a move writes its own columns only: what others

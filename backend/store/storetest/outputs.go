@@ -86,4 +86,14 @@ func chunks(t *testing.T, k *kit) {
 	require.Equal(t, []int64{15}, offsets(114, 9))
 	require.Empty(t, offsets(115, 9))
 	require.Empty(t, offsets(1<<40, 9))
+
+	times, err := k.ConsoleTimes(k.ctx, run, 10, 9)
+	require.NoError(t, err)
+	require.Equal(t, []ci.ConsoleTime{{Offset: 10, Length: 5, At: at(1)}, {Offset: 15, Length: 100, At: at(1)}}, times)
+	times, err = k.ConsoleTimes(k.ctx, run, 9, 2)
+	require.NoError(t, err)
+	require.Equal(t, []ci.ConsoleTime{{Offset: 0, Length: 10, At: at(1)}, {Offset: 10, Length: 5, At: at(1)}}, times)
+	times, err = k.ConsoleTimes(k.ctx, run, 115, 9)
+	require.NoError(t, err)
+	require.Empty(t, times)
 }

@@ -42,6 +42,19 @@ func queue(t *testing.T, k *kit) {
 		{Lane: ci.Lane{Class: "small", Priority: ci.PriorityUrgent}, Queued: 1, Oldest: at(40)},
 		{Lane: ci.Lane{Class: "small", Priority: ci.PriorityNormal}, Queued: 3, Oldest: at(10)},
 	}, depths)
+
+	heads, err := k.QueueHeads(k.ctx)
+	require.NoError(t, err)
+	require.ElementsMatch(t, []ci.QueueDepth{
+		{Lane: ci.Lane{Class: "small", Priority: ci.PriorityUrgent}, Queued: 1, Oldest: at(40)},
+		{Lane: ci.Lane{Class: "small", Priority: ci.PriorityNormal}, Queued: 1, Oldest: at(10)},
+		{Lane: ci.Lane{Class: "large", Priority: ci.PriorityNormal}, Queued: 1, Oldest: at(50)},
+	}, heads)
+	for most, want := range map[int]int{1: 1, 3: 3, 9: 3} {
+		n, err := k.QueuedUpTo(k.ctx, ci.Lane{Class: "small", Priority: ci.PriorityNormal}, most)
+		require.NoError(t, err)
+		require.Equal(t, want, n)
+	}
 }
 
 func publishing(t *testing.T, k *kit) {

@@ -79,13 +79,37 @@ func raceOneRun(t *testing.T, k *kit, r *ci.Run) {
 	}
 }
 
+// raceOneClaim has one claim take many runs at the same time: it gets one.
+func raceOneClaim(t *testing.T, k *kit) {
+	var won atomic.Int32
+	var takers []func()
+	for range 8 {
+		r := k.insert(ci.PhaseQueued)
+		takers = append(takers, func() {
+			err := k.write(func(tx *store.Tx) error {
+				_, err := tx.ClaimRun(k.ctx, ci.Claim{Run: r.ID, Agent: "agent", ID: "claim"}, at(60), at(600), at(3))
+				return err
+			})
+			switch ci.CodeOf(err) {
+			case "":
+				won.Add(1)
+			case ci.CodeConflict:
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	together(takers...)
+	require.EqualValues(t, 1, won.Load())
+}
+
 func raceClaim(t *testing.T, k *kit) {
 	for range 50 {
 		r := k.insert(ci.PhaseQueued)
 		var winners atomic.Int32
 		var fns []func()
 		for i := range 4 {
-			c := ci.Claim{Run: r.ID, Agent: fmt.Sprint("agent", i), ID: fmt.Sprint("claim", i)}
+			c := ci.Claim{Run: r.ID, Agent: fmt.Sprint("agent", i), ID: fmt.Sprint("claim", r.ID, i)}
 			fns = append(fns, func() {
 				err := k.write(func(tx *store.Tx) error {
 					got, err := tx.ClaimRun(k.ctx, c, at(60), at(600), at(3))

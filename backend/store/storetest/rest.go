@@ -30,8 +30,8 @@ func agents(t *testing.T, k *kit) {
 	require.Nil(t, drain("a"))
 	requireCode(t, ci.CodeNotFound, set("none", &ci.Drain{}), `"none"`)
 	require.NoError(t, set("a", &ci.Drain{Reason: "update", Deadline: at(9), Since: at(1)}))
-	require.NoError(t, set("a", &ci.Drain{Reason: "again", Since: at(2)}))
-	require.Equal(t, &ci.Drain{Reason: "again", Since: at(2)}, drain("a"))
+	require.NoError(t, set("a", &ci.Drain{Reason: "again", Then: ci.DrainWait, By: "ann", Since: at(2)}))
+	require.Equal(t, &ci.Drain{Reason: "again", Then: ci.DrainWait, By: "ann", Since: at(2)}, drain("a"))
 	put(ci.Agent{ID: "a", SeenAt: at(3)})
 	require.NotNil(t, drain("a"), "a heartbeat does not undo the order")
 	require.NoError(t, set("a", nil))
@@ -47,6 +47,36 @@ func agents(t *testing.T, k *kit) {
 	_, err = k.GetAgent(k.ctx, "b")
 	requireCode(t, ci.CodeNotFound, err, `"b"`)
 	require.Nil(t, drain("b"))
+}
+
+// forgottenAgents sees who is forgotten: nobody that may come back to something.
+func forgottenAgents(t *testing.T, k *kit) {
+	put := func(id string, seen time.Time, leaving *ci.Drain) {
+		k.do(func(tx *store.Tx) error { return tx.PutAgent(k.ctx, &ci.Agent{ID: id, SeenAt: seen, Leaving: leaving}) })
+	}
+	ended := &ci.Drain{Reason: "scaled down", Leaving: true}
+	for _, id := range []string{"silent", "holds", "ordered"} {
+		put(id, at(1), nil)
+	}
+	put("quiet", at(5), nil)
+	put("left", at(5), ended)
+	put("leaves", at(8), ended)
+	k.insert(ci.PhaseRunning, func(r *ci.Run) { r.Agent = "holds" })
+	k.do(func(tx *store.Tx) error { return tx.SetDrain(k.ctx, "ordered", &ci.Drain{Since: at(1)}) })
+
+	forget := func() (ids []string) {
+		k.do(func(tx *store.Tx) (err error) { ids, err = tx.ForgetAgents(k.ctx, at(4), at(7)); return err })
+		return ids
+	}
+	require.ElementsMatch(t, []string{"silent", "left"}, forget())
+	require.Empty(t, forget())
+	list, err := k.ListAgents(k.ctx)
+	require.NoError(t, err)
+	var stay []string
+	for i := range list {
+		stay = append(stay, list[i].ID)
+	}
+	require.Equal(t, []string{"holds", "leaves", "ordered", "quiet"}, stay)
 }
 
 func config(t *testing.T, k *kit) {
@@ -107,6 +137,12 @@ func tokens(t *testing.T, k *kit) {
 	requireCode(t, ci.CodeConflict, put("3", "deploy", 19, 0))
 	require.NoError(t, put("3", "deploy", 20, 0), "an expired one, too")
 
+	for role, want := range map[ci.Role]bool{ci.RoleRead: true, ci.RoleAdmin: false} {
+		there, err := k.AnyToken(k.ctx, role)
+		require.NoError(t, err)
+		require.Equal(t, want, there, role)
+	}
+
 	page, err := k.ListTokens(k.ctx, "", 2)
 	require.NoError(t, err)
 	require.Equal(t, []string{"1", "2"}, []string{page[0].ID, page[1].ID})
@@ -131,6 +167,15 @@ func leases(t *testing.T, k *kit) {
 	require.False(t, take("sweeper", "y", 30, 19))
 	require.True(t, take("sweeper", "y", 30, 20), "its time is over")
 	require.False(t, take("sweeper", "x", 40, 29))
+	holders, err := k.LeaseHolders(k.ctx, []string{"sweeper", "reaper", "nobody's"}, at(14))
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"sweeper": "y", "reaper": "y"}, holders)
+	holders, err = k.LeaseHolders(k.ctx, []string{"sweeper", "reaper"}, at(15))
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"sweeper": "y"}, holders, "the other's time is over")
+	holders, err = k.LeaseHolders(k.ctx, nil, at(0))
+	require.NoError(t, err)
+	require.Empty(t, holders)
 }
 
 func idempotency(t *testing.T, k *kit) {

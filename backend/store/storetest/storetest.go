@@ -3,8 +3,11 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,10 +27,13 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"moves are what ci.Transitions allows":  moves,
 		"moves need the claim":                  foreignClaims,
 		"a claim can be repeated":               repeatedClaim,
+		"a claim holds one run":                 oneRunAClaim,
+		"race: one claim of many runs":          raceOneClaim,
 		"a move leaves other columns alone":     columnsOfOthers,
 		"finish":                                finish,
 		"abort":                                 abort,
 		"renew leases":                          renew,
+		"who drains claims nothing":             drained,
 		"hold":                                  hold,
 		"expired, overdue, held":                expired,
 		"planner's lease":                       planning,
@@ -44,6 +50,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"events: late commits are not missed":   lateCommits,
 		"events: a reader beside many writers":  followEvents,
 		"agents":                                agents,
+		"agents that are gone":                  forgottenAgents,
 		"configuration":                         config,
 		"tokens":                                tokens,
 		"tokens of runs":                        runTokens,
@@ -51,7 +58,17 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"secrets: too many":                     tooManySecrets,
 		"registries":                            registries,
 		"sealed values are sealed again":        reseal,
+		"forges":                                forges,
+		"event triggers":                        eventTriggers,
+		"webhooks":                              webhooks,
+		"runs of an origin":                     origins,
+		"origins of commits":                    commitOrigins,
+		"origins of commits: old programs":      commitOriginsOfOldPrograms,
 		"leases":                                leases,
+		"checks":                                checks,
+		"checks: order":                         checkOrder,
+		"checks: states":                        checkStates,
+		"race: checks":                          raceChecks,
 		"idempotency":                           idempotency,
 		"write: errors and panics":              writeErrors,
 		"write: one fails, the others stand":    writeIsolation,
@@ -60,6 +77,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"write: an unstorable text is no panic": unstorable,
 		"race: finish against abort":            raceFinish,
 		"race: two claims, one winner":          raceClaim,
+		"race: a drain against claims":          raceDrain,
 		"race: one idempotency key":             raceKey,
 		"race: appending to one console":        raceConsole,
 		"race: one lease":                       raceLease,
@@ -77,6 +95,8 @@ type kit struct {
 	*store.Store
 	t   *testing.T
 	ctx context.Context
+	// claims counts those that insert has made.
+	claims atomic.Int64
 }
 
 // write runs fn in a transaction and returns its error.
@@ -107,7 +127,7 @@ func (k *kit) insert(phase ci.Phase, with ...func(*ci.Run)) *ci.Run {
 		r.Times.Queued = at(1)
 	}
 	if phase != ci.PhasePlanning && phase != ci.PhaseQueued {
-		r.Agent, r.Claim, r.LeaseUntil, r.Deadline, r.Times.Claimed = "agent", "claim", at(60), at(600), at(2)
+		r.Agent, r.Claim, r.LeaseUntil, r.Deadline, r.Times.Claimed = "agent", fmt.Sprint("claim", k.claims.Add(1)), at(60), at(600), at(2)
 	}
 	for _, change := range with {
 		change(r)
@@ -121,7 +141,10 @@ func done(o ci.Outcome) func(*ci.Run) {
 	return func(r *ci.Run) { r.Status, r.Outcome, r.Times.Done = ci.StatusDone, o, at(9) }
 }
 
-func claimOf(r *ci.Run) ci.Claim { return ci.Claim{Run: r.ID, Agent: "agent", ID: "claim"} }
+// claimOf is the claim that holds a run, or that one makes of a run that nobody holds.
+func claimOf(r *ci.Run) ci.Claim {
+	return ci.Claim{Run: r.ID, Agent: "agent", ID: cmp.Or(r.Claim, "claim")}
+}
 
 func (k *kit) get(id int64) *ci.Run {
 	k.t.Helper()

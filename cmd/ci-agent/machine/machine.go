@@ -51,6 +51,7 @@ type Options struct {
 	imageBudget  string
 	cache        string
 	disk         string
+	mirrorBudget string
 }
 
 // Flags defines the agent's settings; cid puts "agent-" before each name.
@@ -58,8 +59,8 @@ type Options struct {
 // less busy one, while the only agent of a laptop would help nobody by refusing.
 func (o *Options) Flags(fs *pflag.FlagSet, prefix string, maxLoad float64) {
 	fs.StringVar(&o.id, prefix+"id", "", "name of this agent, for good (default: the host's name and a random part, kept in the data folder)")
-	fs.Float64Var(&o.cpus, prefix+"cpus", 0, "cores to offer to runs (default: all)")
-	fs.StringVar(&o.memory, prefix+"memory", "", "memory to offer to runs, for example 8GiB (default: all)")
+	fs.Float64Var(&o.cpus, prefix+"cpus", 0, "cores to offer to runs (default: all that the machine and its control groups have)")
+	fs.StringVar(&o.memory, prefix+"memory", "", "memory to offer to runs, for example 8GiB (default: all that the machine and its control groups have)")
 	fs.Float64Var(&o.threshold, prefix+"max-load", maxLoad, "CPU load, 0 to 1, over which no further run is taken; 1 never refuses for load")
 	fs.StringVar(&o.docker, prefix+"docker", "", "Docker engine, unix:///path or tcp://host:port (default: $DOCKER_HOST, else the local one)")
 	fs.StringVar(&o.toolboxImage, prefix+"toolbox-image", "", "published image with git and a shell, instead of one put together from this machine")
@@ -68,6 +69,7 @@ func (o *Options) Flags(fs *pflag.FlagSet, prefix string, maxLoad float64) {
 	fs.StringVar(&o.imageBudget, prefix+"image-budget", "20GiB", "disk space for images that this agent has pulled or built; those unused for the longest time leave first")
 	fs.StringVar(&o.cache, prefix+"cache-registry", "", "HOST/REPOSITORY over which agents share the images that they build from Dockerfiles (default: none)")
 	fs.StringVar(&o.disk, prefix+"disk", "20GiB", "what one run may write to the engine's disk, in its containers and volumes together; 0 for no limit")
+	fs.StringVar(&o.mirrorBudget, prefix+"mirror-budget", "10GiB", "disk space for what this agent keeps of large repositories between checkouts, from a 160th of it each; those unused for the longest time leave first; 0 keeps none")
 	fs.BoolVar(&o.openHost, prefix+"open-host", false, "leave the engine's machine open to jobs, for a kernel without nftables")
 }
 
@@ -89,7 +91,9 @@ type Parts struct {
 	Uplink agentd.Uplink
 	Queue  agentd.Queue
 	Bus    agentd.Bus
-	Store  Store
+	// Classes are the quota classes, Depths what waits in each lane.
+	Classes func(context.Context) ([]ci.Quota, error)
+	Depths  func(context.Context) ([]ci.QueueDepth, error)
 	// Lease is how long the backend waits for a silent agent.
 	Lease time.Duration
 	// Reborn is told the agent's id once nothing of its earlier life is left.
@@ -99,14 +103,19 @@ type Parts struct {
 	Log *slog.Logger
 }
 
-// Store answers what an agent wants to know about all runs.
-type Store interface {
-	GetConfig(ctx context.Context) (*ci.Config, error)
-	QueueDepths(ctx context.Context) ([]ci.QueueDepth, error)
+// ClassesOf reads the quota classes out of the configuration.
+func ClassesOf(config func(context.Context) (*ci.Config, error)) func(context.Context) ([]ci.Quota, error) {
+	return func(ctx context.Context) ([]ci.Quota, error) {
+		c, err := config(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return c.Classes, nil
+	}
 }
 
 // New makes an agent on Docker.
-func New(o Options, p Parts) (Agent, error) {
+func New(o Options, p Parts) (Controlled, error) {
 	id, err := identity(o.id, p.Dir)
 	if err != nil {
 		return nil, err
@@ -123,7 +132,11 @@ func New(o Options, p Parts) (Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	disk, err := diskOf(o.disk)
+	disk, err := limitOf("the disk of one run", o.disk)
+	if err != nil {
+		return nil, err
+	}
+	mirrors, err := limitOf("the mirror budget", o.mirrorBudget)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +144,7 @@ func New(o Options, p Parts) (Agent, error) {
 	p.Log = slog.New(veil)
 	driver, err := docker.New(docker.Config{
 		Agent: id, Host: o.docker, ToolboxImage: o.toolboxImage, Subnet: o.subnet, Reach: reach, OpenHost: o.openHost,
-		Disk: disk, Dir: p.Dir, ImageBudget: budget, CacheRegistry: o.cache, Log: p.Log,
+		Disk: disk, Dir: p.Dir, ImageBudget: budget, MirrorBudget: mirrors, CacheRegistry: o.cache, Log: p.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -142,15 +155,8 @@ func New(o Options, p Parts) (Agent, error) {
 	}
 	return agentd.New(agentd.Config{
 		ID: id, Version: Version, Uplink: p.Uplink, Queue: p.Queue, Bus: p.Bus,
-		Driver: &reborn{Driver: driver, tell: func(ctx context.Context) error { return p.Reborn(ctx, id) }},
-		Classes: func(ctx context.Context) ([]ci.Quota, error) {
-			c, err := p.Store.GetConfig(ctx)
-			if err != nil {
-				return nil, err
-			}
-			return c.Classes, nil
-		},
-		Depths: p.Store.QueueDepths, CPUs: o.cpus, Memory: memory, Threshold: o.threshold, TTL: p.Lease, Dir: spool, Log: p.Log,
+		Driver:  &reborn{Driver: driver, tell: func(ctx context.Context) error { return p.Reborn(ctx, id) }},
+		Classes: p.Classes, Depths: p.Depths, CPUs: o.cpus, Memory: memory, Threshold: o.threshold, TTL: p.Lease, Dir: spool, Log: p.Log,
 		Runner: runner.Config{API: p.API, Veil: veil},
 	})
 }
@@ -219,14 +225,14 @@ func bytesOf(what, s string) (int64, error) {
 	return n, nil
 }
 
-// diskOf is the limit of one run's disk as the driver wants it: less than nothing is none.
-func diskOf(s string) (int64, error) {
+// limitOf is a limit as the driver wants it: less than nothing is none.
+func limitOf(what, s string) (int64, error) {
 	if s == "0" {
 		return -1, nil
 	}
 	n, err := units.RAMInBytes(s)
 	if err != nil || n < 1<<20 {
-		return 0, fmt.Errorf("the disk of one run, %q, is neither 0 nor a size of 1MiB or more, like 20GiB", s)
+		return 0, fmt.Errorf("%s, %q, is neither 0 nor a size of 1MiB or more, like 20GiB", what, s)
 	}
 	return n, nil
 }

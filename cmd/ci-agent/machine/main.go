@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -16,16 +17,17 @@ import (
 
 	"ci/backend"
 	"ci/backend/engine"
-	"ci/backend/queue/nats"
 	"ci/backend/store"
 	"ci/cmd/setting"
+	"ci/gh/app"
 )
 
 // settings are ci-agent's own, beside the agent's.
 type settings struct {
 	Options
 	data, database, queue, blobs string
-	url                          string
+	url, tokenFile               string
+	token                        string // of the environment
 	lease                        time.Duration
 	secrets                      Secrets
 	logLevel, logFormat, config  string
@@ -33,11 +35,12 @@ type settings struct {
 
 func (s *settings) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&s.data, "data", filepath.Join(os.TempDir(), "ci-agent"), "folder for the agent's name and for results on their way")
-	fs.StringVar(&s.database, "database", "", "the cids' database: postgres://…, or sqlite:PATH on the same machine (required)")
-	fs.StringVar(&s.queue, "queue", "", "the cids' message queue: nats://HOST:PORT (required)")
-	fs.StringVar(&s.blobs, "blobs", "", "the cids' objects: s3://BUCKET/PREFIX?endpoint=HOST:PORT, or file:DIR on a shared disk (required)")
-	fs.StringVar(&s.url, "url", "http://127.0.0.1:8080", "where people reach the API, for CI_RUN_URL; scripts with ci: true call it through this agent")
-	fs.DurationVar(&s.lease, "lease", time.Minute, "the cids' --lease")
+	fs.StringVar(&s.database, "database", "", "the cids' database: postgres://…, or sqlite:PATH on the same machine")
+	fs.StringVar(&s.queue, "queue", "", "the cids' message queue: nats://HOST:PORT, or amqp://USER:PASSWORD@HOST:PORT/VHOST")
+	fs.StringVar(&s.blobs, "blobs", "", "the cids' objects: s3://BUCKET/PREFIX?endpoint=HOST:PORT, or file:DIR on a shared disk")
+	fs.StringVar(&s.url, "url", "http://127.0.0.1:8080", "where the API is reached: by scripts with ci: true through this agent, and by the agent itself when it has a token")
+	fs.StringVar(&s.tokenFile, "token-file", "", "file with a token of role agent, to work over --url alone, without --database, --queue and --blobs; read again for each call")
+	fs.DurationVar(&s.lease, "lease", time.Minute, "the cids' --lease; with a token the cids tell it")
 	fs.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&s.logFormat, "log-format", "text", "text or json")
 	fs.StringVar(&s.config, setting.FileFlag, "", "YAML file with settings, each under its flag's name")
@@ -46,9 +49,12 @@ func (s *settings) flags(fs *pflag.FlagSet) {
 }
 
 func (s *settings) check() error {
+	if s.remote() {
+		return s.checkRemote()
+	}
 	for name, v := range map[string]string{"database": s.database, "queue": s.queue, "blobs": s.blobs} {
 		if v == "" {
-			return fmt.Errorf("--%s is required: give the same as to cid", name)
+			return fmt.Errorf("--%s is required: give the same as to cid; or only --url and --token-file, to work over the API", name)
 		}
 	}
 	return nil
@@ -74,19 +80,26 @@ func Main(args []string, stdout, stderr io.Writer) int {
 // Command is ci-agent's command line. *code is set when running fails.
 func Command(code *int, stderr io.Writer) *cobra.Command {
 	var s settings
+	s.token = os.Getenv(tokenVariable)
 	loader := setting.Loader{Prefix: "CI_AGENT", Getenv: os.LookupEnv}
 	cmd := &cobra.Command{
 		Use:   "ci-agent",
 		Short: "ci-agent takes runs from the queue and carries them out in containers",
 		Long: `ci-agent is a machine that carries runs out. It pulls work from the queue while
-its CPU and its quota allow, runs each run in containers of its own, and writes
-the run's end to the database itself. It needs Docker, and the addresses of the
-database, the queue and the objects that the cids use.
+its CPU and its quota allow, and runs each run in containers of its own. It
+needs Docker, and one of two ways to the cids:
+
+  ci-agent --database postgres://… --queue nats://… --blobs s3://…
+      writes all that it does to the database itself; no cid has to be up
+  ci-agent --url https://ci.example.com --token-file FILE
+      does all of it over the API, with a token of role agent in FILE or in
+      $CI_AGENT_TOKEN (ci token create NAME --role agent makes one); nothing
+      else of the system is open to it
 
 Every setting is a flag, an environment variable and a key of the file that
 --config names, in this order of precedence.
-SIGTERM drains it: nothing new is taken, what runs is finished. A second signal
-aborts what is left.`,
+SIGTERM drains it, and so does "ci-agent drain": nothing new is taken, what runs
+is finished. A second signal aborts what is left.`,
 		Args: cobra.NoArgs, Version: Version, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := errors.Join(loader.Load(cmd.Flags()), s.check(), s.secrets.Check()); err != nil {
@@ -101,6 +114,7 @@ aborts what is left.`,
 	}
 	s.flags(cmd.Flags())
 	loader.Describe(cmd.Flags())
+	cmd.AddCommand(newDrain(stderr))
 	return cmd
 }
 
@@ -112,12 +126,25 @@ func (s *settings) run(ctx context.Context, stderr io.Writer) (err error) {
 	if err := os.MkdirAll(s.data, 0o700); err != nil {
 		return err
 	}
+	words, err := openDoor(s.data)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, words.close(s.data)) }()
+	if s.remote() {
+		return s.runRemote(ctx, words, log)
+	}
+	return s.runDirect(ctx, words, log)
+}
+
+// runDirect carries runs out with access to the database, the queue and the objects.
+func (s *settings) runDirect(ctx context.Context, words *door, log *slog.Logger) (err error) {
 	db, err := store.Open(ctx, s.database, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	q, err := nats.Open(nats.Config{URL: s.queue, Log: log})
+	q, err := backend.OpenBroker(s.queue, s.data, log)
 	if err != nil {
 		return err
 	}
@@ -130,9 +157,12 @@ func (s *settings) run(ctx context.Context, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	parts := engine.Config{Store: db, Queue: q, Bus: q.Bus(), Blobs: blobs, Log: log, URL: s.url, Lease: s.lease}
+	parts := engine.Config{Store: db, Queue: q.Queue, Bus: q.Bus(), Blobs: blobs, Log: log, URL: s.url, Lease: s.lease}
 	defer func() { err = errors.Join(err, secrets.Close()) }()
 	secrets.Give(&parts)
+	if secrets.Forges != nil {
+		parts.Repositories = app.New(app.Config{Forges: secrets.Forges, Log: log})
+	}
 	e, err := engine.New(parts)
 	if err != nil {
 		return err
@@ -141,10 +171,11 @@ func (s *settings) run(ctx context.Context, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	agent, err := New(s.Options, Parts{Dir: s.data, Uplink: e, Queue: q, Bus: q.Bus(), Store: db, Lease: s.lease, Reborn: e.Disown, API: api, Log: log})
+	agent, err := New(s.Options, Parts{Dir: s.data, Uplink: e, Queue: q.Queue, Bus: q.Bus(), Classes: ClassesOf(db.GetConfig), Depths: db.QueueHeads, Lease: s.lease, Reborn: e.Disown, API: api, Log: log})
 	if err != nil {
 		return err
 	}
+	words.lead(agent)
 	return drainOnSignal(ctx, agent)
 }
 

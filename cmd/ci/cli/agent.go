@@ -77,12 +77,14 @@ func agentNote(g ci.Agent) string {
 }
 
 func newAgentList(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "List agents",
-		Long: "List agents.\n\n" + pipedColumns(a.agentPiped()),
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.agentList(cmd.Context()) },
+		Long:    "List agents.\n\n" + pipedColumns(a.agentPiped()),
+		Example: "  ci agent ls\n  ci agent ls --json id,freeCpus,freeMemory",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.agentList(cmd.Context()) },
 	}
+	return document(cmd, "agents", agentFields)
 }
 
 func (a *app) agentList(ctx context.Context) error {
@@ -98,7 +100,7 @@ func (a *app) agentList(ctx context.Context) error {
 		return err
 	}
 	if len(agents) == 0 && a.OutTTY {
-		a.note("No agents. Runs wait until one is there.")
+		a.hint("No agents. Runs wait until one is there.")
 		return nil
 	}
 	now := a.Now()
@@ -119,49 +121,9 @@ func (a *app) agentStyle(g ci.Agent) style {
 	return map[string]style{"ready": green, "draining": yellow}[a.agentState(g)] // others are plain
 }
 
-type drainOptions struct {
-	*app
-	reason string
-	within time.Duration
-}
-
-func newAgentDrain(a *app) *cobra.Command {
-	o := &drainOptions{app: a}
-	cmd := &cobra.Command{
-		Use:     "drain AGENT",
-		Short:   "Let an agent take nothing new",
-		Long:    "Let an agent take nothing new. What it runs goes on, or with --within is aborted after that time. `ci agent undrain` takes it back.",
-		Example: "  ci agent drain builder-3 --reason 'new disk' --within 1h",
-		Args:    cobra.ExactArgs(1),
-		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
-	}
-	cmd.Flags().StringVar(&o.reason, "reason", "", "why, for people")
-	cmd.Flags().DurationVar(&o.within, "within", 0, "abort what still runs after this time; default is to wait for ever")
-	return cmd
-}
-
-func (o *drainOptions) run(ctx context.Context, agent string) error {
-	if o.within < 0 {
-		return usagef("--within %s is negative", o.within)
-	}
-	c, err := o.client()
-	if err != nil {
-		return err
-	}
-	d := ci.Drain{Reason: o.reason}
-	if o.within > 0 {
-		d.Deadline = o.Now().Add(o.within)
-	}
-	if _, err := c.Drain(ctx, agent, d); err != nil {
-		return err
-	}
-	o.note("%s takes nothing new. Take it back with: ci agent undrain %s", clean(agent), clean(agent))
-	return nil
-}
-
 func newAgentUndrain(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "undrain AGENT", Short: "Let an agent take runs again", Args: cobra.ExactArgs(1),
+		Use: "undrain AGENT", Short: "Let an agent take runs again", Example: "  ci agent undrain builder-3", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
 			if err != nil {

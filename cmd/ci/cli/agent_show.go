@@ -14,13 +14,14 @@ import (
 )
 
 func newAgentShow(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "show AGENT", Short: "Show one agent, and what its engine can't enforce",
 		Long:    "Show one agent: what it offers and holds, why it takes no runs, and which of the walls around jobs its engine does not have.",
 		Example: "  ci agent show builder-3",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.agentShow(cmd.Context(), args[0]) },
 	}
+	return document(cmd, "", agentFields)
 }
 
 func (a *app) agentShow(ctx context.Context, id string) error {
@@ -53,6 +54,9 @@ func (a *app) agentShow(ctx context.Context, id string) error {
 	line("cpus", fmt.Sprintf("%g of %g free, load %.0f%%", g.FreeCPUs, g.CPUs, 100*g.CPULoad))
 	line("memory", ci.Bytes(g.FreeMemory)+" of "+ci.Bytes(g.Memory)+" free")
 	line("problem", g.Problem)
+	if d, err := c.GetDrain(ctx, id); err == nil {
+		line("drain", drainLine(d, a.Now()))
+	}
 	for _, class := range sortedKeys(g.Refusals) {
 		line("refuses", class+": "+strings.TrimPrefix(g.Refusals[class], class+": "))
 	}

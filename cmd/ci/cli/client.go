@@ -18,6 +18,7 @@ type Client interface {
 
 	Trigger(ctx context.Context, t ci.Trigger) (*ci.Run, error)
 	GetRun(ctx context.Context, job string, id int64) (*ci.Run, error)
+	FindRun(ctx context.Context, id int64) (*ci.Run, error)
 	WaitRun(ctx context.Context, job string, id int64, until ci.Until) (*ci.Run, error)
 	ListRuns(ctx context.Context, f ci.RunFilter) iter.Seq2[ci.Run, error]
 	Abort(ctx context.Context, job string, id int64) (*ci.Run, error)
@@ -26,10 +27,12 @@ type Client interface {
 	Results(ctx context.Context, job string, id int64) ([]ci.Result, error)
 	OpenResult(ctx context.Context, job string, id int64, name string) (body io.ReadCloser, contentType, filename string, size int64, err error)
 	Console(ctx context.Context, job string, id, from int64, follow bool) (io.ReadCloser, error)
+	ConsoleTimes(ctx context.Context, job string, id, from int64) (ci.ConsoleTimes, error)
 	Events(ctx context.Context, after int64) iter.Seq2[ci.Event, error]
 
 	ListAgents(ctx context.Context) ([]ci.Agent, error)
 	Drain(ctx context.Context, agent string, d ci.Drain) (ci.Drain, error)
+	GetDrain(ctx context.Context, agent string) (ci.Drain, error)
 	Undrain(ctx context.Context, agent string) error
 	Queues(ctx context.Context) ([]ci.QueueDepth, error)
 	GetConfig(ctx context.Context) (*ci.Config, error)
@@ -44,6 +47,9 @@ type Client interface {
 	PutRegistry(ctx context.Context, a ci.RegistryAccess) (ci.Registry, error)
 	ListRegistries(ctx context.Context) ([]ci.Registry, error)
 	DeleteRegistry(ctx context.Context, host string) error
+
+	PutForge(ctx context.Context, a ci.ForgeAccess, ifVersion int64) (f ci.Forge, created bool, err error)
+	ListForges(ctx context.Context) ([]ci.Forge, error)
 
 	PutSSHKey(ctx context.Context, name string, hosts []ci.HostKey, ifVersion int64) (key ci.SSHKey, created bool, err error)
 	GetSSHKey(ctx context.Context, name string) (ci.SSHKey, error)

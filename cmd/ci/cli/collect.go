@@ -17,7 +17,7 @@ func collect[T any](items iter.Seq2[T, error]) ([]T, error) {
 	return all, nil
 }
 
-// printList prints all pages of the server's list as one document.
+// printList prints all pages of a paged list of the server as one document.
 func (a *app) printList(ctx context.Context, path, key string) error {
 	r, err := a.rest()
 	if err != nil {

@@ -18,12 +18,14 @@ func newConfig(a *app) *cobra.Command {
 }
 
 func newConfigGet(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "get [KEY]", Aliases: []string{"ls", "show"}, Short: "Print the configuration, or one key of it",
-		Long: "Print the configuration, or one key of it. In a pipe each line is a key, a tab and a value; with KEY the value alone.",
-		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.configGet(cmd.Context(), args) },
+		Long:    "Print the configuration, or one key of it. In a pipe each line is a key, a tab and a value; with KEY the value alone.",
+		Example: "  ci config get\n  ci config get globalTimeout",
+		Args:    cobra.MaximumNArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.configGet(cmd.Context(), args) },
 	}
+	return document(cmd, "", configFields)
 }
 
 func (a *app) configGet(ctx context.Context, args []string) error {
@@ -84,6 +86,7 @@ func settings() []setting {
 		named("globalTimeout", duration(func(c *ci.Config) *ci.Duration { return &c.GlobalTimeout })),
 		named("abortGrace", duration(func(c *ci.Config) *ci.Duration { return &c.AbortGrace })),
 		named("retention", duration(func(c *ci.Config) *ci.Duration { return &c.Retention })),
+		named("agentRetention", duration(func(c *ci.Config) *ci.Duration { return &c.AgentRetention })),
 		named("maxConsole", number(func(c *ci.Config) int64 { return c.MaxConsole }, func(c *ci.Config, n int64) { c.MaxConsole = n })),
 		named("maxResult", number(func(c *ci.Config) int64 { return c.MaxResult }, func(c *ci.Config, n int64) { c.MaxResult = n })),
 		named("maxResultFiles", number(func(c *ci.Config) int64 { return int64(c.MaxResultFiles) }, func(c *ci.Config, n int64) { c.MaxResultFiles = int(n) })),

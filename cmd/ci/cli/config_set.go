@@ -10,7 +10,7 @@ import (
 )
 
 func newConfigSet(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "set KEY=VALUE…",
 		Short: "Set keys of the configuration",
 		Long: "Set keys of the configuration, all or none: " + strings.Join(settingNames(), ", ") + ".\n" +
@@ -19,6 +19,7 @@ func newConfigSet(a *app) *cobra.Command {
 		Args:    cobra.MinimumNArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.configSet(cmd.Context(), args) },
 	}
+	return document(cmd, "", configFields)
 }
 
 func (a *app) configSet(ctx context.Context, args []string) error {

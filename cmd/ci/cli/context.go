@@ -35,12 +35,14 @@ func mark(on bool, s string) string {
 }
 
 func newContextList(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "List contexts; tokens are not shown",
-		Long: "List contexts; tokens are not shown.\n\n" + pipedColumns(contextPiped()),
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.contextList(cmd.Context()) },
+		Long:    "List contexts; tokens are not shown.\n\n" + pipedColumns(contextPiped()),
+		Example: "  ci context ls",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.contextList(cmd.Context()) },
 	}
+	return document(cmd, "contexts", contextFields)
 }
 
 func (a *app) contextList(ctx context.Context) error {
@@ -56,7 +58,7 @@ func (a *app) contextList(ctx context.Context) error {
 		return a.printItem(ctx, map[string]any{"contexts": rows})
 	}
 	if len(rows) == 0 && a.OutTTY {
-		a.note("No contexts. Make one with: ci login URL")
+		a.hint("No contexts. Make one with: ci login URL")
 		return nil
 	}
 	printTable(a, rows, []column[contextRow]{
@@ -69,7 +71,7 @@ func (a *app) contextList(ctx context.Context) error {
 
 func newContextUse(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "use CONTEXT", Short: "Make a context the current one", Args: cobra.ExactArgs(1),
+		Use: "use CONTEXT", Short: "Make a context the current one", Example: "  ci context use work", Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.changeContexts(args[0], func(c *contexts) { c.Current = args[0] }, "is the current context")
 		},
@@ -78,7 +80,7 @@ func newContextUse(a *app) *cobra.Command {
 
 func newContextRemove(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "rm CONTEXT", Aliases: []string{"remove", "delete"}, Short: "Forget a context and its token", Args: cobra.ExactArgs(1),
+		Use: "rm CONTEXT", Aliases: []string{"remove", "delete"}, Short: "Forget a context and its token", Example: "  ci context rm work", Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.changeContexts(args[0], func(c *contexts) {
 				delete(c.Contexts, args[0])

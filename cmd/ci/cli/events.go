@@ -13,8 +13,9 @@ import (
 
 type eventsOptions struct {
 	*app
-	after int64
-	job   string
+	after  int64
+	ndjson bool
+	job    string
 }
 
 func newEvents(a *app) *cobra.Command {
@@ -24,9 +25,12 @@ func newEvents(a *app) *cobra.Command {
 		Short: "Print what happens to runs, as it happens",
 		Long: "Print what happens to runs, as it happens, until it is interrupted.\n\n" + pipedColumns(eventPiped()) +
 			"\nWith --json each event is a line.",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
+		Example: "  ci events --job unit-test\n  ci events --after 0 --json run,type,outcome",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	}
+	document(cmd, "", eventFields)
+	cmd.Flags().BoolVar(&o.ndjson, "ndjson", false, "the same as --json: each event is a line")
 	cmd.Flags().Int64Var(&o.after, "after", -1, "begin after the event with this `seq`; 0 begins with the oldest; default is the next one")
 	cmd.Flags().StringVar(&o.job, "job", "", "only events of this job")
 	return cmd
@@ -74,12 +78,15 @@ func (o *eventsOptions) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if ctx.Err() != nil {
+		return &exitError{code: exitDetached}
+	}
 	return nil
 }
 
 func (o *eventsOptions) print(ctx context.Context, e ci.Event) error {
 	switch {
-	case o.wantsJSON():
+	case o.wantsJSON() || o.ndjson:
 		return o.printItem(ctx, eventItem{e.Seq, e.Type, e.Run, e.Job, e.Phase, e.Outcome, e.At.UTC().Format(time.RFC3339Nano)})
 	case o.OutTTY:
 		what := strings.TrimPrefix(string(e.Type), "run.")

@@ -4,8 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"os/signal"
@@ -78,11 +78,10 @@ func (o *execOptions) run(ctx context.Context, file string) error {
 	// A pipe that nobody reads any more must not end ci before it has tidied up.
 	signal.Ignore(syscall.SIGPIPE)
 	defer signal.Reset(syscall.SIGPIPE)
-	console, flush := o.consoleOut()
+	console, end := o.consoleOut()
 	order.Console = console
 	run, err := local.Carry(ctx, *order)
-	flush()
-	if err != nil {
+	if err = errors.Join(err, end()); err != nil {
 		return err
 	}
 	o.outcome(run)
@@ -245,16 +244,6 @@ func (o *execOptions) save() func(ci.Result) (string, error) {
 		taken[name] = true
 		return filepath.Join(o.results, name), nil
 	}
-}
-
-// consoleOut is where the script's output goes: filtered for a terminal, as it
-// is for a pipe.
-func (a *app) consoleOut() (w io.Writer, flush func()) {
-	if !a.OutTTY {
-		return a.Out, func() {}
-	}
-	filter := &consoleFilter{w: a.Out, color: a.OutColor}
-	return filter, func() { _ = filter.Close() }
 }
 
 // stateDir is where exec remembers its names, by the XDG Base Directory rules.

@@ -20,6 +20,7 @@ const (
 	exitOther       = 5
 	exitNotFound    = 6
 	exitUnreachable = 7
+	exitChanged     = 8
 	exitDetached    = 130
 )
 
@@ -33,6 +34,7 @@ const exitCodesHelp = `Exit codes of ci, of every verb:
   5    the run ended as error or lost; or any other error
   6    not found, or not allowed
   7    the server can't be reached, or can't answer at the moment
+  8    apply --detailed-exitcode: something was changed, or with --dry-run would be
   130  an interrupt ended the waiting; the run goes on`
 
 func newExitCodes(*app) *cobra.Command {

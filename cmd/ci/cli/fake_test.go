@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"time"
 
 	"ci/pkg/ci"
 )
@@ -28,11 +29,14 @@ type fakeClient struct {
 	tokens     []ci.Token
 	secrets    []ci.Secret
 	registries []ci.Registry
+	forges     []ci.Forge
 	sshKeys    map[string]ci.SSHKey
 	scanned    []ci.HostKey
 	values     map[string]string    // of secrets and accounts
 	onWait     func(until ci.Until) // called before a wait blocks
 	onConsole  func()
+	timesAsked int
+	onList     func() // called after runs were listed
 	filter     ci.RunFilter
 	err        error // every call's
 }
@@ -123,6 +127,14 @@ func (f *fakeClient) GetRun(_ context.Context, job string, id int64) (*ci.Run, e
 	return &states[len(states)-1], nil
 }
 
+func (f *fakeClient) FindRun(ctx context.Context, id int64) (*ci.Run, error) {
+	states, ok := f.runs[id]
+	if !ok {
+		return nil, firstError(f.err, missing("run"))
+	}
+	return f.GetRun(ctx, states[0].Job, id)
+}
+
 func (f *fakeClient) WaitRun(ctx context.Context, job string, id int64, until ci.Until) (*ci.Run, error) {
 	if _, err := f.GetRun(ctx, job, id); err != nil {
 		return nil, err
@@ -144,9 +156,14 @@ func (f *fakeClient) ListRuns(_ context.Context, filter ci.RunFilter) iter.Seq2[
 	var all []ci.Run
 	for _, states := range f.runs {
 		parent := states[0].Parent
-		if (filter.Job == "" || states[0].Job == filter.Job) && (filter.Parent == 0 || parent != nil && parent.Run == filter.Parent) {
-			all = append(all, states[len(states)-1])
+		end := states[len(states)-1]
+		if (filter.Job == "" || end.Job == filter.Job) && (filter.Parent == 0 || parent != nil && parent.Run == filter.Parent) &&
+			(filter.BranchName == "" || end.BranchName == "" || end.BranchName == filter.BranchName) && (filter.CommitSHA == "" || end.CommitSHA == filter.CommitSHA) {
+			all = append(all, end)
 		}
+	}
+	if f.onList != nil {
+		f.onList()
 	}
 	slices.SortFunc(all, func(a, b ci.Run) int { return int(b.ID - a.ID) })
 	return seq(all, f.err)
@@ -194,6 +211,16 @@ func (f *fakeClient) Console(ctx context.Context, _ string, _ int64, from int64,
 	return io.NopCloser(data), f.err
 }
 
+// ConsoleTimes has a part of every eight bytes, a second each.
+func (f *fakeClient) ConsoleTimes(_ context.Context, _ string, _, from int64) (ci.ConsoleTimes, error) {
+	f.timesAsked++
+	var out ci.ConsoleTimes
+	for at := from / 8 * 8; at < int64(len(f.bytes["console"])); at += 8 {
+		out = append(out, ci.ConsoleTime{Offset: at, Length: 8, At: noon.Add(time.Duration(at/8) * time.Second)})
+	}
+	return out, f.err
+}
+
 type readerFunc func([]byte) (int, error)
 
 func (r readerFunc) Read(p []byte) (int, error) { return r(p) }
@@ -213,6 +240,18 @@ func (f *fakeClient) ListAgents(context.Context) ([]ci.Agent, error) { return f.
 func (f *fakeClient) Drain(_ context.Context, agent string, d ci.Drain) (ci.Drain, error) {
 	f.drained[agent] = &d
 	return d, f.err
+}
+
+// GetDrain lets one run of the drain end with each question.
+func (f *fakeClient) GetDrain(_ context.Context, agent string) (ci.Drain, error) {
+	d := f.drained[agent]
+	if d == nil {
+		return ci.Drain{}, ci.Errorf(ci.CodeNotFound, "agent %s is not drained", agent)
+	}
+	if len(d.Runs) > 0 {
+		d.Runs = d.Runs[1:]
+	}
+	return *d, nil
 }
 
 func (f *fakeClient) Undrain(_ context.Context, agent string) error {

@@ -12,7 +12,7 @@ import (
 )
 
 func newJob(a *app) *cobra.Command {
-	cmd := parent("job", "Manage jobs", newJobApply(a), newJobList(a), newJobShow(a), newJobRemove(a), newJobCheck(a), newJobSchema(a))
+	cmd := parent("job", "Manage jobs", newJobApply(a), newJobList(a), newJobShow(a), newJobExport(a), newJobRemove(a), newJobCheck(a), newJobSchema(a))
 	cmd.Aliases = []string{"jobs"}
 	return cmd
 }
@@ -43,12 +43,14 @@ func gitOf(j ci.Job) ci.Git {
 }
 
 func newJobList(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "List jobs by name",
-		Long: "List jobs by name.\n\n" + pipedColumns(jobPiped()),
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.jobList(cmd.Context()) },
+		Long:    "List jobs by name.\n\n" + pipedColumns(jobPiped()),
+		Example: "  ci job ls\n  ci job ls --json name,git",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.jobList(cmd.Context()) },
 	}
+	return document(cmd, "jobs", jobFields)
 }
 
 func (a *app) jobList(ctx context.Context) error {
@@ -64,7 +66,7 @@ func (a *app) jobList(ctx context.Context) error {
 		return err
 	}
 	if len(jobs) == 0 && a.OutTTY {
-		a.note("No jobs. Make one with: ci job apply --help")
+		a.hint("No jobs. Make one with: ci job apply --help")
 		return nil
 	}
 	now := a.Now()
@@ -83,20 +85,26 @@ func (a *app) jobList(ctx context.Context) error {
 }
 
 func newJobShow(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "show JOB", Aliases: []string{"view", "get"}, Short: "Show one job",
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.jobShow(cmd.Context(), args[0]) },
+		Example: "  ci job show unit-test\n  ci job show unit-test --json parameters",
+		Args:    a.jobArg(),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.jobShow(cmd.Context(), args) },
 	}
+	return document(cmd, "", jobFields)
 }
 
-func (a *app) jobShow(ctx context.Context, name string) error {
-	if a.wantsJSON() {
-		return a.printGet(ctx, at("jobs", name))
-	}
+func (a *app) jobShow(ctx context.Context, args []string) error {
 	c, err := a.client()
 	if err != nil {
 		return err
+	}
+	name, err := a.jobOf(ctx, c, args)
+	if err != nil {
+		return err
+	}
+	if a.wantsJSON() {
+		return a.printGet(ctx, at("jobs", name))
 	}
 	j, err := c.GetJob(ctx, name)
 	if err != nil {
@@ -109,6 +117,7 @@ func (a *app) jobShow(ctx context.Context, name string) error {
 		{"config path", gitOf(*j).ConfigPath},
 		{"ssh key", gitOf(*j).SSHKey},
 		{"triggers", strings.Join(j.Triggers, " ")},
+		{"owner", j.Owner},
 		{"version", strconv.FormatInt(j.Version, 10)},
 		{"created", stamp(j.CreatedAt)},
 		{"updated", stamp(j.UpdatedAt)},
@@ -133,8 +142,9 @@ func (a *app) jobShow(ctx context.Context, name string) error {
 func newJobRemove(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "rm JOB…", Aliases: []string{"remove", "delete"}, Short: "Delete jobs; their runs stay",
-		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.jobRemove(cmd.Context(), args) },
+		Example: "  ci job rm old-test older-test",
+		Args:    cobra.MinimumNArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.jobRemove(cmd.Context(), args) },
 	}
 }
 

@@ -25,6 +25,8 @@ type jobApplyOptions struct {
 
 const jobApplyHelp = `Create or replace jobs. Applying the same again changes nothing.
 
+ci apply does the same with folders, shows what differs, and deletes what is gone.
+
 From a file (or - for standard input) of YAML or JSON, with one job or several documents:
 
   name: unit-test
@@ -43,7 +45,7 @@ func newJobApply(a *app) *cobra.Command {
 		Aliases: []string{"put", "create", "set"},
 		Short:   "Create or replace jobs",
 		Long:    jobApplyHelp,
-		Example: "  ci job apply -f jobs.yaml\n  ci job apply unit-test --git-url https://host/path.git --config-path ci/unit-test.yaml --param LEVEL=1\n  ci job apply hello --freestyle hello.yaml",
+		Example: "  ci job apply -f jobs.yaml\n  ci job apply unit-test --git-url https://git.example.com/project.git --config-path ci/unit-test.yaml --param LEVEL=1\n  ci job apply hello --freestyle hello.yaml",
 		Args:    cobra.MaximumNArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args) },
 	}
@@ -138,10 +140,11 @@ func apply(ctx context.Context, c Client, j *ci.Job) (*ci.Job, string, error) {
 	there, err := c.GetJob(ctx, j.Name)
 	ifVersion := int64(-1) // must not exist
 	switch {
-	case err == nil && sameJob(there, j):
-		return there, "unchanged", nil
 	case err == nil:
-		ifVersion = there.Version
+		j.Owner = there.Owner // who keeps it as code stays so
+		if ifVersion = there.Version; sameJob(there, j) {
+			return there, "unchanged", nil
+		}
 	case ci.CodeOf(err) != ci.CodeNotFound:
 		return nil, "", err
 	}
@@ -154,6 +157,9 @@ func apply(ctx context.Context, c Client, j *ci.Job) (*ci.Job, string, error) {
 
 // sameJob says whether what people choose about two jobs is the same.
 func sameJob(a, b *ci.Job) bool {
+	if a.Owner != b.Owner {
+		return false
+	}
 	if (a.Git == nil) != (b.Git == nil) || len(a.Parameters) != len(b.Parameters) {
 		return false
 	}

@@ -20,8 +20,9 @@ func newJobCheck(a *app) *cobra.Command {
 		Long: "Check job files without a server; - is standard input. Every fault is told with file:line:column, and the exit code is 1 when there is any.\n" +
 			"What a job file names, such as a Compose file, is read from the working tree that it stands in, as a server reads it from the repository.\n" +
 			"With --json each file is an object: file, valid, and errors or the parsed spec.",
-		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.jobCheck(cmd.Context(), args) },
+		Example: "  ci job check ci/unit-test.yaml\n  cat ci/unit-test.yaml | ci job check -",
+		Args:    cobra.MinimumNArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.jobCheck(cmd.Context(), args) },
 	}
 }
 
@@ -87,10 +88,11 @@ type jobSchemaOptions struct {
 func newJobSchema(a *app) *cobra.Command {
 	o := &jobSchemaOptions{app: a}
 	cmd := &cobra.Command{
-		Use:   "schema",
-		Short: "Print the JSON Schema of the job file, for editors",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
+		Use:     "schema",
+		Short:   "Print the JSON Schema of the job file, for editors",
+		Example: "  ci job schema > job.schema.json\n  ci job schema --text",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	}
 	cmd.Flags().BoolVar(&o.text, "text", false, "print the keys for people instead")
 	return cmd

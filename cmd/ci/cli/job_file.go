@@ -48,24 +48,24 @@ func fileName(path string) string {
 
 // jobDocument is a job as people write it: the body of PUT /jobs/{name}, and its name.
 type jobDocument struct {
-	Name       string              `yaml:"name"`
-	Git        *gitDocument        `yaml:"git"`
-	Freestyle  map[string]any      `yaml:"freestyle"`
-	Parameters []parameterDocument `yaml:"parameters"`
-	Triggers   []string            `yaml:"triggers"`
+	Name       string              `json:"name" yaml:"name"`
+	Git        *gitDocument        `json:"git,omitempty" yaml:"git,omitempty"`
+	Freestyle  map[string]any      `json:"freestyle,omitempty" yaml:"freestyle,omitempty"`
+	Parameters []parameterDocument `json:"parameters,omitempty" yaml:"parameters,omitempty"`
+	Triggers   []string            `json:"triggers,omitempty" yaml:"triggers,omitempty"`
 }
 
 type gitDocument struct {
-	URL        string `yaml:"url"`
-	ConfigPath string `yaml:"configPath"`
-	SSHKey     string `yaml:"sshKey"`
+	URL        string `json:"url" yaml:"url"`
+	ConfigPath string `json:"configPath" yaml:"configPath"`
+	SSHKey     string `json:"sshKey,omitempty" yaml:"sshKey,omitempty"`
 }
 
 type parameterDocument struct {
-	Name        string `yaml:"name"`
-	Default     string `yaml:"default"`
-	Required    bool   `yaml:"required"`
-	Description string `yaml:"description"`
+	Name        string `json:"name" yaml:"name"`
+	Default     string `json:"default,omitempty" yaml:"default,omitempty"`
+	Required    bool   `json:"required,omitempty" yaml:"required,omitempty"`
+	Description string `json:"description,omitempty" yaml:"description,omitempty"`
 }
 
 // parseJobs reads the documents of a file. Freestyle job files are checked.

@@ -28,7 +28,7 @@ func newList(a *app) *cobra.Command {
 		Aliases: []string{"list", "runs"},
 		Short:   "List runs, newest first",
 		Long:    "List runs, newest first.\n\n" + pipedColumns(runPiped()),
-		Example: "  ci ls unit-test --status failed --since 24h\n  ci ls --json --jq '.runs[].id'",
+		Example: "  ci ls unit-test --status failed --since 24h\n  ci ls --commit HEAD\n  ci ls --json id,job,outcome\n  ci ls --jq '.runs[].id'",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
@@ -37,10 +37,11 @@ func newList(a *app) *cobra.Command {
 			return o.run(cmd.Context())
 		},
 	}
+	document(cmd, "runs", runFields)
 	f := cmd.Flags()
 	f.StringVarP(&o.status, "status", "s", "", "only runs that are in_progress or done, or ended as succeeded, failed, error, aborted, timed_out or lost")
 	f.StringVarP(&o.filter.BranchName, "branch", "b", "", "only runs of this branch")
-	f.StringVarP(&o.filter.CommitSHA, "commit", "c", "", "only runs of this commit: its full id")
+	f.StringVarP(&o.filter.CommitSHA, "commit", "c", "", "only runs of this commit: its full id, or a `rev` of the working tree such as HEAD")
 	f.StringVar(&o.since, "since", "", "only runs triggered since a `time` (2006-01-02T15:04:05Z) or in the last duration (24h)")
 	f.StringVar(&o.parent, "parent", "", "only runs that the script of this `run` triggered: its id, or JOB/RUN")
 	f.IntVarP(&o.limit, "limit", "n", 30, "how many at most; 0 for all")
@@ -49,6 +50,10 @@ func newList(a *app) *cobra.Command {
 
 func (o *listOptions) run(ctx context.Context) error {
 	if err := o.parse(); err != nil {
+		return err
+	}
+	var err error
+	if o.filter.CommitSHA, err = o.resolveCommit(ctx, o.filter.CommitSHA); err != nil {
 		return err
 	}
 	if o.wantsJSON() {
@@ -68,7 +73,7 @@ func (o *listOptions) run(ctx context.Context) error {
 		}
 	}
 	if len(runs) == 0 && o.OutTTY {
-		o.note("No runs.")
+		o.hint("No runs.")
 		return nil
 	}
 	printTable(o.app, runs, o.runColumns(), runPiped())

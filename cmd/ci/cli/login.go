@@ -27,7 +27,7 @@ func newLogin(a *app) *cobra.Command {
 		Short: "Store a server's address and token",
 		Long: "Store a server's address and token as a context, and make it the current one. The token is read from standard input, " +
 			"or asked for on a terminal without showing it; it is never an argument. It is tried out before it is stored.",
-		Example: "  ci login http://127.0.0.1:8080 < data/admin.token\n  ci login https://ci.example.com --name work",
+		Example: "  ci login http://127.0.0.1:8080 < data/admin.token\n  ci login https://ci.example.com --name work < token",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
 	}
@@ -105,13 +105,17 @@ func (o *loginOptions) try(ctx context.Context, e endpoint) error {
 
 // warnPlain says that a token would travel in the clear.
 func warnPlain(a *app, address string) {
+	if !plainIsFine(address) {
+		a.note("ci: %s is not encrypted; whoever sees the network sees the token.", clean(address))
+	}
+}
+
+// plainIsFine says whether a token travels to an address encrypted, or within this machine.
+func plainIsFine(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme == "https" {
-		return
+		return true
 	}
 	ip, err := netip.ParseAddr(u.Hostname())
-	if u.Hostname() == "localhost" || (err == nil && ip.IsLoopback()) {
-		return
-	}
-	a.note("ci: %s is not encrypted; whoever sees the network sees the token.", clean(address))
+	return u.Hostname() == "localhost" || (err == nil && ip.IsLoopback())
 }

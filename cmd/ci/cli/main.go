@@ -35,9 +35,15 @@ type app struct {
 	dial func(e endpoint, agent string, retry time.Duration) (Client, error)
 
 	// Flags that every verb takes.
-	context string
-	json    bool
-	jq      string
+	context  string
+	json     jsonFlag
+	jq       string
+	template string
+	noInput  bool
+	// dir is where git looks for commits; "" is the working directory.
+	dir string
+	// commit is --commit of verbs that name a run.
+	commit string
 
 	// running says that arguments and flags were fine. What fails before is the user's typing.
 	running bool
@@ -45,9 +51,12 @@ type app struct {
 
 func (a *app) main(ctx context.Context, args []string) int {
 	root := newRoot(a)
-	root.SetArgs(args)
+	root.SetArgs(joinFields(root, args))
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
+		return exitSucceeded
+	}
+	if errors.Is(err, errListed) {
 		return exitSucceeded
 	}
 	if !a.running {
@@ -63,31 +72,40 @@ func (a *app) main(ctx context.Context, args []string) int {
 	return exitCode(err)
 }
 
+const rootHelp = `Trigger runs, follow them and manage jobs.
+
+ci finds its server in CI_URL and CI_TOKEN, or else in the context that ` + "`ci login`" + ` stored.
+
+Data goes to standard output, progress to standard error. A terminal gets tables and colours (NO_COLOR and CLICOLOR_FORCE are obeyed), a pipe
+tab-separated columns that each verb's help names. --json prints the server's JSON, --json FIELDS parts of it; --jq and --template shape it.`
+
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "ci",
 		Short:         "Trigger runs, follow them and manage jobs",
-		Long:          "Trigger runs, follow them and manage jobs.\n\nci finds its server in CI_URL and CI_TOKEN, or else in the context that `ci login` stored.",
+		Long:          rootHelp,
+		Example:       "  ci run unit-test --branch main\n  ci ls --status failed --since 24h\n  ci logs unit-test@latest",
 		Version:       a.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          verbOnly,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE:          func(cmd *cobra.Command, _ []string) error { return a.bare(cmd) },
 	}
 	root.SetIn(a.In)
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.context, "context", "", "use the stored context of this `name`")
-	flags.BoolVar(&a.json, "json", false, "print the server's JSON")
-	flags.StringVar(&a.jq, "jq", "", "print what this jq `expression` makes of the JSON")
+	flags.BoolVar(&a.noInput, "no-input", false, "never ask anything; also when CI_NO_INPUT is set")
+	a.outputFlags(flags)
 	root.AddGroup(&cobra.Group{ID: "runs", Title: "Runs:"}, &cobra.Group{ID: "jobs", Title: "Jobs:"}, &cobra.Group{ID: "system", Title: "The system:"})
-	group(root, "runs", newRun(a), newExec(a), newList(a), newShow(a), newWatch(a), newLogs(a), newAbort(a), newResult(a))
-	group(root, "jobs", newJob(a), newSecret(a))
-	group(root, "system", newLogin(a), newContext(a), newAgent(a), newQueue(a), newConfig(a), newToken(a), newRegistry(a), newSSHKey(a), newEvents(a), newAPI(a))
-	root.AddCommand(newVersion(a), newExitCodes(a))
+	group(root, "runs", newOpen(a))
+	group(root, "runs", newRun(a), newRerun(a), newList(a), newShow(a), newWatch(a), newWait(a), newLogs(a), newTests(a), newResult(a), newAbort(a), newQueue(a), newExec(a))
+	group(root, "jobs", newJob(a), newApply(a), newSecret(a), newPipeline(a), newEventTrigger(a))
+	group(root, "system", newTUI(a), newLogin(a), newContext(a), newDoctor(a), newAgent(a), newConfig(a), newToken(a), newRegistry(a), newSSHKey(a), newForge(a), newEvents(a), newAPI(a))
+	root.AddCommand(newVersion(a), newMan(a), newExitCodes(a))
 	a.beginEach(root)
-	a.completeJobs(root)
+	a.completeEach(root)
 	return root
 }
 
@@ -96,7 +114,7 @@ func newRoot(a *app) *cobra.Command {
 func (a *app) beginEach(cmd *cobra.Command) {
 	if run := cmd.RunE; run != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
-			if err := a.begin(); err != nil {
+			if err := a.begin(cmd); err != nil {
 				return err
 			}
 			return run(cmd, args)
@@ -115,7 +133,16 @@ func group(root *cobra.Command, id string, cmds ...*cobra.Command) {
 }
 
 // begin runs once arguments and flags have been read.
-func (a *app) begin() error {
+func (a *app) begin(cmd *cobra.Command) error {
+	if err := a.useFields(cmd); err != nil {
+		return err
+	}
+	if a.jq != "" && a.template != "" {
+		return errors.New("--jq and --template are two ways to say the same; choose one")
+	}
+	if _, err := a.parseTemplate(a.template); err != nil {
+		return fmt.Errorf("--template: %w", err)
+	}
 	if a.jq != "" {
 		if _, err := compileJQ(a.jq); err != nil {
 			return fmt.Errorf("--jq: %w", err)

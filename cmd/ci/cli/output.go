@@ -8,13 +8,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 
 	"github.com/itchyny/gojq"
 )
 
-// wantsJSON says whether data is printed as JSON rather than for people.
-func (a *app) wantsJSON() bool { return a.json || a.jq != "" }
+// wantsJSON says whether data is printed as JSON, or made from it, rather than for people.
+func (a *app) wantsJSON() bool { return a.json.set || a.jq != "" || a.template != "" }
 
 // printGet prints the document at a path of the server.
 func (a *app) printGet(ctx context.Context, path string) error {
@@ -29,14 +28,33 @@ func (a *app) printGet(ctx context.Context, path string) error {
 	return a.printJSON(ctx, doc)
 }
 
-// printJSON prints one document, or what --jq makes of it. A pipe gets the
+// printLine prints the document at a path of the server on one line, in a stream of them.
+func (a *app) printLine(ctx context.Context, path string) error {
+	r, err := a.rest()
+	if err != nil {
+		return err
+	}
+	doc, err := r.document(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	return a.printItem(ctx, doc)
+}
+
+// printJSON prints one document, or what --json FIELDS, --jq and --template make of it. A pipe gets the
 // document on one line.
 func (a *app) printJSON(ctx context.Context, doc json.RawMessage) error {
-	if a.jq != "" {
+	doc, err := a.json.choose(doc)
+	if err != nil {
+		return err
+	}
+	switch {
+	case a.jq != "":
 		return a.printJQ(ctx, doc)
+	case a.template != "":
+		return a.printTemplate(doc)
 	}
 	var b bytes.Buffer
-	var err error
 	if a.OutTTY {
 		err = json.Indent(&b, doc, "", "  ")
 	} else {
@@ -56,22 +74,6 @@ func (a *app) printDocument(s string) error {
 	}
 	_, err := fmt.Fprintln(a.Out, s)
 	return err
-}
-
-// cleanJSON writes unsafe characters as JSON escapes, so that it stays the same document.
-func cleanJSON(s string) string {
-	if !strings.ContainsFunc(s, unsafe) {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		if r != '\n' && unsafe(r) {
-			fmt.Fprintf(&b, `\u%04x`, r)
-			continue
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
 }
 
 func compileJQ(expression string) (*gojq.Code, error) {
@@ -130,11 +132,16 @@ func (a *app) printJQValue(v any) error {
 // printItem prints one item of a stream as a line of JSON.
 func (a *app) printItem(ctx context.Context, item any) error {
 	doc, err := json.Marshal(item)
-	if err != nil {
-		return err
+	if err == nil {
+		doc, err = a.json.choose(doc)
 	}
-	if a.jq != "" {
+	switch {
+	case err != nil:
+		return err
+	case a.jq != "":
 		return a.printJQ(ctx, doc)
+	case a.template != "":
+		return a.printTemplate(doc)
 	}
 	return a.printDocument(string(doc))
 }
@@ -142,4 +149,11 @@ func (a *app) printItem(ctx context.Context, item any) error {
 // note prints a line of progress for people.
 func (a *app) note(format string, args ...any) {
 	fmt.Fprintf(a.Err, format+"\n", args...)
+}
+
+// hint prints what one may want to do next, to people only.
+func (a *app) hint(format string, args ...any) {
+	if a.ErrTTY {
+		a.note(format, args...)
+	}
 }

@@ -11,25 +11,28 @@ import (
 
 func newQueue(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "queue [JOB RUN]",
+		Use:     "queue [RUN]",
 		Aliases: []string{"why", "queues"},
 		Short:   "Show how many runs wait, or why one does",
-		Long: "Show how many runs wait in each lane, or with JOB RUN why that run waits.\n\n" +
-			pipedColumns(lanePiped()) + "\n" + "With JOB RUN: agent, eligible or refuses, reason; after a line that begins with *, with position and reason of the run.",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			return runArgs(0)(cmd, args)
-		},
+		Long: "Show how many runs wait in each lane, or with RUN why that run waits: what each agent says about it.\n\n" +
+			pipedColumns(lanePiped()) + "\n" + "With RUN: agent, eligible or refuses, reason; after a line that begins with *, with position and reason of the run.",
+		Example: "  ci queue\n  ci queue unit-test@latest",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 && a.commit == "" {
 				return a.lanes(cmd.Context())
 			}
 			return a.why(cmd.Context(), args)
 		},
 	}
-	return cmd
+	a.takesRun(cmd, 0)
+	one := cmd.Args
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 && a.commit == "" {
+			return nil
+		}
+		return one(cmd, args)
+	}
+	return document(cmd, "queues", queueFields)
 }
 
 func lanePiped() []column[ci.QueueDepth] {
@@ -64,14 +67,14 @@ func (a *app) lanes(ctx context.Context) error {
 }
 
 func (a *app) why(ctx context.Context, args []string) error {
-	c, ref, err := a.openRun(ctx, args)
+	c, ref, _, err := a.openRun(ctx, args)
 	if err != nil {
 		return err
 	}
 	if a.wantsJSON() {
-		return a.printGet(ctx, runPath(ref.job, ref.id)+"/queue")
+		return a.printGet(ctx, runPath(ref.Job, ref.Run)+"/queue")
 	}
-	q, err := c.Explain(ctx, ref.job, ref.id)
+	q, err := c.Explain(ctx, ref.Job, ref.Run)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func newRegistrySet(a *app) *cobra.Command {
 		Short: "Set the account at an image registry",
 		Long: "Set the account that agents pull a registry's images with. The password or token is read from standard input or a file " +
 			"(one line end at its end is dropped), or asked for on a terminal without showing it; it is never an argument, and nothing shows it again.",
-		Example: "  ci registry set registry.example.com:5000 --username ci < password-file",
+		Example: "  ci registry set registry.example.com:5000 --username ci < password",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
 	}
@@ -68,17 +68,19 @@ func registryPiped() []column[ci.Registry] {
 }
 
 func newRegistryList(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "List accounts by host, never their passwords",
-		Long: "List accounts by host. Their passwords are never shown.\n\n" + pipedColumns(registryPiped()),
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.registryList(cmd.Context()) },
+		Long:    "List accounts by host. Their passwords are never shown.\n\n" + pipedColumns(registryPiped()),
+		Example: "  ci registry ls",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.registryList(cmd.Context()) },
 	}
+	return document(cmd, "registries", registryFields)
 }
 
 func (a *app) registryList(ctx context.Context) error {
 	if a.wantsJSON() {
-		return a.printList(ctx, "/registries", "registries")
+		return a.printGet(ctx, "/registries")
 	}
 	c, err := a.client()
 	if err != nil {
@@ -100,7 +102,7 @@ func (a *app) registryList(ctx context.Context) error {
 
 func newRegistryRemove(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "rm HOST", Aliases: []string{"remove", "delete"}, Short: "Delete the account at a registry", Args: cobra.ExactArgs(1),
+		Use: "rm HOST", Aliases: []string{"remove", "delete"}, Short: "Delete the account at a registry", Example: "  ci registry rm registry.example.com:5000", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.registryRemove(cmd.Context(), args[0]) },
 	}
 }

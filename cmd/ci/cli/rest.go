@@ -46,6 +46,11 @@ func newREST(e endpoint, agent string) *rest {
 
 // do sends one request. What is not a success comes back as a *ci.Error.
 func (r *rest) do(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	return r.send(ctx, method, path, nil, body)
+}
+
+// send is do with headers of the caller's.
+func (r *rest) send(ctx context.Context, method, path string, header http.Header, body []byte) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, r.URL+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, usagef("%s %s is not a request: %w", method, path, err)
@@ -56,6 +61,9 @@ func (r *rest) do(ctx context.Context, method, path string, body []byte) (*http.
 	req.Header.Set("User-Agent", r.agent)
 	if len(body) > 0 {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	for name, values := range header {
+		req.Header[name] = values
 	}
 	res, err := r.http.Do(req)
 	if err != nil {
@@ -180,6 +188,23 @@ func (r *rest) list(ctx context.Context, path string, query url.Values, key stri
 			return json.Marshal(map[string]any{key: items, "nextPageToken": token})
 		}
 	}
+}
+
+// withQuery adds fields to a path's query.
+func withQuery(path string, fields []field) string {
+	q := url.Values{}
+	for _, f := range fields {
+		if raw, ok := f.value.(json.RawMessage); ok {
+			q.Add(f.name, strings.Trim(string(raw), `"`))
+			continue
+		}
+		q.Add(f.name, fmt.Sprint(f.value))
+	}
+	mark := "?"
+	if strings.Contains(path, "?") {
+		mark = "&"
+	}
+	return path + mark + q.Encode()
 }
 
 // at joins the parts of a path, each escaped.

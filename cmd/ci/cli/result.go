@@ -27,28 +27,29 @@ func resultPiped() []column[ci.Result] {
 }
 
 func newResultList(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "ls JOB RUN", Aliases: []string{"list"}, Short: "List the results of a run",
-		Long: "List the results of a run; its output is called console.\n\n" + pipedColumns(resultPiped()),
-		Args: runArgs(0),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.resultList(cmd.Context(), args) },
+	cmd := &cobra.Command{
+		Use: "ls RUN", Aliases: []string{"list"}, Short: "List the results of a run",
+		Long:    "List the results of a run; its output is called console.\n\n" + pipedColumns(resultPiped()),
+		Example: "  ci result ls unit-test@latest\n  ci result ls unit-test@latest --json name,size",
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.resultList(cmd.Context(), args) },
 	}
+	return document(a.takesRun(cmd, 0), "results", resultFields)
 }
 
 func (a *app) resultList(ctx context.Context, args []string) error {
-	c, ref, err := a.openRun(ctx, args)
+	c, ref, _, err := a.openRun(ctx, args)
 	if err != nil {
 		return err
 	}
 	if a.wantsJSON() {
-		return a.printGet(ctx, runPath(ref.job, ref.id)+"/results")
+		return a.printGet(ctx, runPath(ref.Job, ref.Run)+"/results")
 	}
-	results, err := c.Results(ctx, ref.job, ref.id)
+	results, err := c.Results(ctx, ref.Job, ref.Run)
 	if err != nil {
 		return err
 	}
 	if len(results) == 0 && a.OutTTY {
-		a.note("%s has saved nothing.", ref)
+		a.hint("%s has saved nothing.", ref)
 		return nil
 	}
 	printTable(a, results, []column[ci.Result]{

@@ -70,7 +70,7 @@ func TestResultTests(t *testing.T) {
 	w.client.bytes["junit"] = `<testsuite name="s"><testcase name="ok" time="1"/><testcase classname="C" name="no" time="0.5"><failure message="1 &lt; 2">trace</failure></testcase></testsuite>`
 	require.Equal(t, "failed\ts\tC\tno\t0.500\t1 < 2\n", w.run("result", "tests", "unit", "7").out)
 	require.Equal(t, "1\n", w.run("result", "tests", "unit", "7", "--jq", ".failed").out)
-	require.Equal(t, "failed s › C › no\n    1 < 2\n2 tests: 1 passed, 1 failed, 0 errored, 0 skipped in 1.5s\n", w.terminal().run("result", "tests", "unit", "7").out)
+	require.Equal(t, "failed s › C › no\n    1 < 2\n    trace\n2 tests: 1 passed, 1 failed, 0 errored, 0 skipped in 1.5s\n", w.terminal().run("result", "tests", "unit", "7").out)
 	w.client.bytes["junit"] = "no"
 	require.Equal(t, exitUsage, w.run("result", "tests", "unit", "7").code)
 }

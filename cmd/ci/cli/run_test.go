@@ -68,7 +68,7 @@ func TestRunWithoutWaiting(t *testing.T) {
 		Job: "unit", BranchName: "main", Parameters: map[string]string{"A": "1", "B": "x=y"}, Priority: ci.PriorityUrgent, IdempotencyKey: "k",
 	}, w.client.trigger)
 
-	got = w.terminal().run("run", "unit")
+	got = w.terminal().run("run", "unit", "--detach")
 	require.Equal(t, said{0, "unit/7 is planning\n", "Follow it with: ci logs -f unit/7\n"}, got)
 
 	w.documents["/jobs/unit/runs/7"] = `{"id": 7, "job":"unit"}`
@@ -105,7 +105,7 @@ func TestTailOfAFailedRun(t *testing.T) {
 	got := w.run("run", "unit", "--wait")
 	require.Equal(t, 1, got.code)
 	require.Contains(t, got.err, "box\n"+strings.Repeat("x", 11)+"\n", "the last 20 lines")
-	require.Contains(t, got.err, "\nred\nAll of its output: ci logs unit/7\nunit/7 failed")
+	require.Contains(t, got.err, "\nred^[[2J\nAll of its output: ci logs unit/7\nunit/7 failed")
 }
 
 func TestLogsWhileRunning(t *testing.T) {
@@ -118,10 +118,11 @@ func TestLogsWhileRunning(t *testing.T) {
 	require.NotContains(t, got.err, "All of its output")
 
 	w.color = true
-	got = w.terminal().run("run", "unit", "--logs")
-	require.Equal(t, "one\x1b[1mtwo\n\x1b[0m", got.out)
+	got = w.terminal().run("run", "unit")
+	require.Equal(t, exitFailed, got.code)
+	require.Equal(t, "one^[]0;t^G\x1b[1mtwo\n\x1b[0m", got.out, "a terminal follows without being told to")
 	w.color = false
-	require.Equal(t, "onetwo\n", w.run("logs", "unit", "7").out)
+	require.Equal(t, "one^[]0;t^Gtwo\n", w.run("logs", "unit", "7").out)
 	require.Equal(t, "two\n", w.run("logs", "unit", "7", "--offset", "13").out)
 }
 
@@ -175,41 +176,67 @@ func TestInterruptAborts(t *testing.T) {
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
-		"run":                         "accepts 1 arg",
-		"rnu":                         "ci has no verb \"rnu\"; did you mean run?",
-		"job lst":                     "ci job has no verb \"lst\"; did you mean ls?",
-		"run unit --nope":             "unknown flag: --nope",
-		"run unit -p A":               "expected NAME=VALUE",
-		"run unit -p A=1 -p A=2":      "twice",
-		"run unit -b a -c b":          "none of the others can be",
-		"run unit -c abc":             "not a full commit id",
-		"run unit --priority x":       "neither normal nor urgent",
-		"run unit --logs --json":      "choose one",
-		"show":                        "which run?",
-		"show unit":                   "which run of unit?",
-		"show unit x":                 "not a run's id",
-		"show unit -- -1":             "not a run's id",
-		"show unit 1 2":               "one argument too many",
-		"show ../x 1":                 "not a job's name",
-		"ls --status nope":            "--status \"nope\" is none",
-		"ls --since yesterday":        "neither a time",
-		"ls --limit -1":               "negative",
-		"ls --jq foo(":                "--jq",
-		"logs unit 7 --json":          "not JSON",
-		"logs unit 7 --offset -4":     "negative",
-		"config set x":                "expected KEY=VALUE",
-		"config set nope=1":           "no key \"nope\"",
-		"config set globalTimeout=1x": "globalTimeout",
-		"config set maxConsole=-1":    "not between",
-		"config get nope":             "no key",
-		"token create x":              "required flag",
-		"token create x --role boss":  "not one of",
-		"job apply":                   "at least one of the flags",
-		"job apply --git-url x":       "what is the job called",
-		"job apply x --git-url u":     "configPath",
-		"api FETCH /x":                "no method",
-		"api GET x":                   "no path",
-		"context use nope":            "no context",
+		"run":                           "accepts 1 arg",
+		"run unit -c HEAD~no":           "not a full commit id",
+		"run unit -d --wait":            "none of the others can be",
+		"rerun":                         "which run?",
+		"wait":                          "which run?",
+		"wait unit":                     "which run of unit?",
+		"watch --job unit":              "which run?",
+		"watch unit 7 --job unit":       "--job goes with --commit",
+		"show unit@..":                  "neither @latest nor a branch",
+		"show unit#x":                   "not a run's id",
+		"tests unit 7 a b":              "one argument too many",
+		"apply":                         "required flag",
+		"apply -f nowhere":              "no such file",
+		"apply -f . --prune":            "give --owner",
+		"job export":                    "name the jobs, or give --all",
+		"job export a --all":            "name the jobs, or give --all",
+		"ls --json id,nope":             "no field \"nope\"; known are id, job",
+		"ls --jq . --template x":        "choose one",
+		"ls --template {{":              "--template",
+		"api GET /x -f a":               "expected NAME=TEXT",
+		"api POST /x -F a=b":            "is not JSON",
+		"api POST /x -f a=1 -f a=2":     "twice",
+		"api POST /x {} -f a=1":         "give fields alone",
+		"api GET /x -H nope":            "expected NAME: VALUE",
+		"api GET /x -H authorization:x": "never an argument",
+		"rnu":                           "ci has no verb \"rnu\"; did you mean run?",
+		"job lst":                       "ci job has no verb \"lst\"; did you mean ls?",
+		"run unit --nope":               "unknown flag: --nope",
+		"run unit -p A":                 "expected NAME=VALUE",
+		"run unit -p A=1 -p A=2":        "twice",
+		"run unit -b a -c b":            "none of the others can be",
+		"run unit -c abc":               "not a full commit id",
+		"run unit --priority x":         "neither normal nor urgent",
+		"run unit --logs --json":        "choose one",
+		"show":                          "which run?",
+		"show unit":                     "which run of unit?",
+		"show unit x":                   "not a run's id",
+		"show unit 0":                   "not a run's id",
+		"show unit -- -1":               "not a run's id",
+		"show unit 1 2":                 "one argument too many",
+		"show ../x 1":                   "not a job's name",
+		"ls --status nope":              "--status \"nope\" is none",
+		"ls --since yesterday":          "neither a time",
+		"ls --limit -1":                 "negative",
+		"ls --jq foo(":                  "--jq",
+		"logs unit 7 --json":            "not JSON",
+		"logs unit 7 --jq .":            "go with --ndjson",
+		"logs unit 7 --offset -4":       "negative",
+		"config set x":                  "expected KEY=VALUE",
+		"config set nope=1":             "no key \"nope\"",
+		"config set globalTimeout=1x":   "globalTimeout",
+		"config set maxConsole=-1":      "not between",
+		"config get nope":               "no key",
+		"token create x":                "required flag",
+		"token create x --role boss":    "not one of",
+		"job apply":                     "at least one of the flags",
+		"job apply --git-url x":         "what is the job called",
+		"job apply x --git-url u":       "configPath",
+		"api FETCH /x":                  "no method",
+		"api GET x":                     "no path",
+		"context use nope":              "no context",
 	} {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()

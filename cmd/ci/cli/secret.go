@@ -35,7 +35,7 @@ func newSecretSet(a *app) *cobra.Command {
 			"The value is standard input without the line end that `echo` adds, or all of a file, to the last byte; " +
 			"a terminal asks for a line without showing it. It is never an argument, and nothing shows it again. " +
 			"Binary values don't fit into a variable: encode them, for example as base64.",
-		Example: "  echo \"$TOKEN\" | ci secret set deploy NPM_TOKEN\n  ci secret set deploy KUBECONFIG --from-file ~/.kube/ci",
+		Example: "  echo \"$NPM_TOKEN\" | ci secret set deploy NPM_TOKEN\n  ci secret set deploy KUBECONFIG --from-file kubeconfig",
 		Args:    cobra.ExactArgs(2),
 		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0], args[1]) },
 	}
@@ -115,17 +115,19 @@ func secretPiped() []column[ci.Secret] {
 }
 
 func newSecretList(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "ls JOB", Aliases: []string{"list"}, Short: "List a job's secrets, never their values",
-		Long: "List a job's secrets by name. Their values are never shown.\n\n" + pipedColumns(secretPiped()),
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.secretList(cmd.Context(), args[0]) },
+		Long:    "List a job's secrets by name. Their values are never shown.\n\n" + pipedColumns(secretPiped()),
+		Example: "  ci secret ls deploy",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.secretList(cmd.Context(), args[0]) },
 	}
+	return document(cmd, "secrets", secretFields)
 }
 
 func (a *app) secretList(ctx context.Context, job string) error {
 	if a.wantsJSON() {
-		return a.printList(ctx, "/jobs/"+url.PathEscape(job)+"/secrets", "secrets")
+		return a.printGet(ctx, "/jobs/"+url.PathEscape(job)+"/secrets")
 	}
 	c, err := a.client()
 	if err != nil {
@@ -136,7 +138,7 @@ func (a *app) secretList(ctx context.Context, job string) error {
 		return err
 	}
 	if len(list) == 0 && a.OutTTY {
-		a.note("Job %s has no secrets. Set one with: ci secret set %s NAME", clean(job), clean(job))
+		a.hint("Job %s has no secrets. Set one with: ci secret set %s NAME", clean(job), clean(job))
 		return nil
 	}
 	now := a.Now()
@@ -151,7 +153,7 @@ func (a *app) secretList(ctx context.Context, job string) error {
 
 func newSecretRemove(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "rm JOB NAME", Aliases: []string{"remove", "delete"}, Short: "Delete a secret", Args: cobra.ExactArgs(2),
+		Use: "rm JOB NAME", Aliases: []string{"remove", "delete"}, Short: "Delete a secret", Example: "  ci secret rm deploy NPM_TOKEN", Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.secretRemove(cmd.Context(), args[0], args[1]) },
 	}
 }

@@ -11,32 +11,32 @@ import (
 )
 
 func newShow(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:     "show JOB RUN",
+	cmd := &cobra.Command{
+		Use:     "show RUN",
 		Aliases: []string{"view", "get"},
 		Short:   "Show one run",
 		Long:    "Show one run. In a pipe each line is a name, a tab and a value.",
-		Example: "  ci show unit-test @latest\n  ci show unit-test/123 --jq .outcome",
-		Args:    runArgs(0),
+		Example: "  ci show unit-test@latest\n  ci show --commit HEAD --jq .outcome\n  ci show unit-test@main --json id,outcome,reason",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.show(cmd.Context(), args)
 		},
 	}
+	return runDocument(a.takesRun(cmd, 0))
 }
 
 func (a *app) show(ctx context.Context, args []string) error {
-	c, ref, err := a.openRun(ctx, args)
+	c, ref, _, err := a.openRun(ctx, args)
 	if err != nil {
 		return err
 	}
 	if a.wantsJSON() {
-		return a.printGet(ctx, runPath(ref.job, ref.id))
+		return a.printGet(ctx, runPath(ref.Job, ref.Run))
 	}
-	run, err := c.GetRun(ctx, ref.job, ref.id)
+	run, err := c.GetRun(ctx, ref.Job, ref.Run)
 	if err != nil {
 		return err
 	}
-	results, err := c.Results(ctx, ref.job, ref.id)
+	results, err := c.Results(ctx, ref.Job, ref.Run)
 	if err != nil {
 		return err
 	}

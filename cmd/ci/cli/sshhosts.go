@@ -33,7 +33,7 @@ func newHostsScan(a *app) *cobra.Command {
 		Long: "Have the CI server ask an SSH server for its host keys, and show their fingerprints. Compare them with what the owner of the server publishes: " +
 			"whoever sits in between can show any key.\n\n" +
 			"With KEY, those that you confirm are pinned to this SSH key. A terminal asks; a script gives --yes together with each --fingerprint that it expects.",
-		Example: "  ci ssh-key hosts scan git.example.com\n  ci ssh-key hosts scan deploy git.example.com\n  ci ssh-key hosts scan deploy git.example.com:2222 --fingerprint SHA256:… --yes",
+		Example: "  ci ssh-key hosts scan git.example.com\n  ci ssh-key hosts scan deploy git.example.com:2222 --fingerprint SHA256:… --yes",
 		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			key := ""
@@ -204,7 +204,8 @@ func knownHosts(text string) []ci.HostKey {
 func newHostsRemove(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "rm KEY HOST[:PORT]", Aliases: []string{"remove", "delete"}, Short: "Take a host, or one of its keys by fingerprint, away from an SSH key",
-		Args: cobra.ExactArgs(2),
+		Example: "  ci ssh-key hosts rm deploy git.example.com",
+		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.hostsRemove(cmd.Context(), args[0], args[1])
 		},

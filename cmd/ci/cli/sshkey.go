@@ -21,14 +21,15 @@ func newSSHKey(a *app) *cobra.Command {
 }
 
 func newSSHKeyCreate(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Make a key pair and print its public key",
 		Long: "Make a key pair and print its public key, a line for authorized_keys or for the deploy keys of a repository. " +
 			"When there is one of that name already, it is left as it is and printed.",
-		Example: "  ci ssh-key create deploy\n  ci ssh-key hosts scan deploy git.example.com",
+		Example: "  ci ssh-key create deploy",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.sshKeyCreate(cmd.Context(), args[0]) },
 	}
+	return document(cmd, "", sshKeyFields)
 }
 
 func (a *app) sshKeyCreate(ctx context.Context, name string) error {
@@ -81,17 +82,19 @@ func hostNames(k ci.SSHKey) string {
 }
 
 func newSSHKeyList(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "List SSH keys by name",
-		Long: "List SSH keys by name.\n\n" + pipedColumns(sshKeyPiped()),
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.sshKeyList(cmd.Context()) },
+		Long:    "List SSH keys by name.\n\n" + pipedColumns(sshKeyPiped()),
+		Example: "  ci ssh-key ls",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.sshKeyList(cmd.Context()) },
 	}
+	return document(cmd, "keys", sshKeyFields)
 }
 
 func (a *app) sshKeyList(ctx context.Context) error {
 	if a.wantsJSON() {
-		return a.printList(ctx, "/ssh-keys", "keys")
+		return a.printGet(ctx, "/ssh-keys")
 	}
 	c, err := a.client()
 	if err != nil {
@@ -102,7 +105,7 @@ func (a *app) sshKeyList(ctx context.Context) error {
 		return err
 	}
 	if len(keys) == 0 && a.OutTTY {
-		a.note("No SSH keys. Make one with: ci ssh-key create NAME")
+		a.hint("No SSH keys. Make one with: ci ssh-key create NAME")
 		return nil
 	}
 	now := a.Now()
@@ -116,11 +119,13 @@ func (a *app) sshKeyList(ctx context.Context) error {
 }
 
 func newSSHKeyShow(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "show NAME", Aliases: []string{"view", "get"}, Short: "Show one SSH key: its public key and its hosts",
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.sshKeyShow(cmd.Context(), args[0]) },
+		Example: "  ci ssh-key show deploy",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.sshKeyShow(cmd.Context(), args[0]) },
 	}
+	return document(cmd, "", sshKeyFields)
 }
 
 func (a *app) sshKeyShow(ctx context.Context, name string) error {
@@ -157,8 +162,9 @@ func keyType(h ci.HostKey) string {
 func newSSHKeyRemove(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "rm NAME", Aliases: []string{"remove", "delete"}, Short: "Delete a key pair for good, unless a job names it",
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.sshKeyRemove(cmd.Context(), args[0]) },
+		Example: "  ci ssh-key rm deploy",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.sshKeyRemove(cmd.Context(), args[0]) },
 	}
 }
 

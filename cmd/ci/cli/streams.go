@@ -32,6 +32,10 @@ type IOStreams struct {
 	ReadSecret func() ([]byte, error)
 	// Again gives a context that ends with the next interrupt, after ctx has ended with one.
 	Again func(ctx context.Context) (context.Context, context.CancelFunc)
+	// Linger is how long after an interrupt a second one still means the same run; 0 does not wait for one.
+	Linger time.Duration
+	// Pick lets somebody choose one of labels on the terminal, and returns its index; -1 for none.
+	Pick func(title string, labels []string) (int, error)
 	// Version is the program's.
 	Version string
 }
@@ -49,6 +53,10 @@ func System(version string) IOStreams {
 			return signal.NotifyContext(context.WithoutCancel(ctx), os.Interrupt, syscall.SIGTERM)
 		},
 	}
+	if s.InTTY && s.ErrTTY {
+		s.Linger = 2 * time.Second
+	}
+	s.Pick = pickOne
 	s.OutColor, s.ErrColor = wantsColor(s.Env, s.OutTTY), wantsColor(s.Env, s.ErrTTY)
 	if s.OutTTY {
 		s.Width, _, _ = term.GetSize(int(os.Stdout.Fd()))

@@ -1,10 +1,10 @@
 package cli
 
 import (
-	"fmt"
 	"time"
 
 	"ci/pkg/ci"
+	"ci/pkg/terminal"
 )
 
 // style is an SGR parameter; "" is plain.
@@ -66,36 +66,10 @@ func stateStyle(r *ci.Run) style {
 }
 
 // age says for people how long ago t was: "now", "5m ago", "in 2h".
-func age(now, t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	d := now.Sub(t)
-	switch {
-	case d < -time.Second:
-		return "in " + short(-d)
-	case d < 5*time.Second:
-		return "now"
-	}
-	return short(d) + " ago"
-}
+func age(now, t time.Time) string { return terminal.Age(now, t) }
 
 // short prints a duration in its one or two largest units.
-func short(d time.Duration) string {
-	switch {
-	case d < time.Second:
-		return fmt.Sprintf("%dms", d.Milliseconds())
-	case d < 10*time.Second:
-		return fmt.Sprintf("%.1fs", d.Seconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
-	case d < 24*time.Hour:
-		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
-	}
-	return fmt.Sprintf("%dd", int(d.Hours())/24)
-}
+func short(d time.Duration) string { return terminal.Duration(d) }
 
 // took is how long a run has taken since it was claimed; 0 before.
 func took(r *ci.Run, now time.Time) time.Duration {

@@ -35,8 +35,10 @@ func TestAgents(t *testing.T) {
 	got := w.run("agent", "show", "e", "--json")
 	require.JSONEq(t, `{"id":"e","warnings":["no quota of disk"]}`, got.out, got.err)
 	require.Equal(t, exitNotFound, w.run("agent", "show", "nobody").code)
-	require.Equal(t, 0, w.run("agent", "drain", "a", "--reason", "disk", "--within", "1h").code)
-	require.Equal(t, &ci.Drain{Reason: "disk", Deadline: noon.Add(time.Hour)}, w.client.drained["a"])
+	require.Equal(t, 0, w.run("agent", "drain", "a", "--reason", "disk", "--deadline", "1h").code)
+	require.Equal(t, &ci.Drain{Reason: "disk", Deadline: noon.Add(time.Hour), Then: ci.DrainAbort}, w.client.drained["a"])
+	require.Equal(t, 2, w.run("agent", "drain", "a", "--then", "nothing").code)
+	require.Equal(t, 0, w.run("agent", "drain", "b", "--then", "wait", "--wait").code)
 	require.Equal(t, 0, w.run("agent", "undrain", "a").code)
 	require.Nil(t, w.client.drained["a"])
 }
@@ -72,7 +74,7 @@ func TestTokens(t *testing.T) {
 	got := w.run("token", "create", "bot", "--role", "trigger", "--job", "unit", "--expires", "24h")
 	require.Equal(t, "abc.def.ghi\n", got.out, "the token alone goes to the pipe")
 	require.Contains(t, got.err, "Token bot (trigger), id id-1.")
-	require.Equal(t, "id-1\tbot\ttrigger\tunit\tvalid\t\t2026-03-02T12:00:00Z\n", w.run("token", "ls").out)
+	require.Equal(t, "id-1\tbot\ttrigger\tunit\tvalid\t\t2026-03-02T12:00:00Z\t\n", w.run("token", "ls").out)
 	require.Equal(t, "abc.def.ghi\n", w.run("token", "create", "b2", "--role", "read", "--jq", ".bearer").out)
 	require.Equal(t, 0, w.run("token", "revoke", "bot").code)
 	require.Contains(t, w.run("token", "ls").out, "revoked")
@@ -137,7 +139,7 @@ func TestHelp(t *testing.T) {
 	require.Equal(t, "ci version v1\n", w.run("--version").out)
 	require.Contains(t, w.run("completion", "bash").out, "__start_ci")
 	w.client.jobs = map[string]ci.Job{"unit": {Name: "unit"}, "up": {Name: "up"}, hostile: {Name: hostile}}
-	for _, line := range []string{"run", "job show", "job rm", "ls", "result ls"} {
+	for _, line := range []string{"run", "job show", "job rm", "job rm up", "ls", "watch --job"} {
 		require.Equal(t, "unit\nup\n:4\n", w.run(append(append([]string{"__complete"}, strings.Fields(line)...), "u")...).out, line)
 	}
 	// Every verb explains itself, and no two of a family share a name.

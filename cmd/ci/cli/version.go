@@ -10,7 +10,7 @@ import (
 
 func newVersion(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version", Example: "  ci version", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.printVersion(cmd.Context()) },
 	}
 }

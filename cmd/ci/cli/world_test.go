@@ -20,6 +20,7 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // world is one user with a terminal or a pipe, and one server.
 type world struct {
+	onNote func(text string) // hears what is said to people; nil does not
 	t      *testing.T
 	client *fakeClient
 	env    map[string]string
@@ -27,6 +28,9 @@ type world struct {
 	tty    bool
 	color  bool
 	width  int
+	now    time.Time
+	linger time.Duration
+	pick   func(string, []string) (int, error)
 	ctx    context.Context
 	// again is what Again gives; nil is a context that never ends.
 	again context.Context
@@ -45,7 +49,7 @@ type said struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, client: newFakeClient(), documents: map[string]string{}, ctx: context.Background()}
+	w := &world{t: t, client: newFakeClient(), documents: map[string]string{}, ctx: context.Background(), now: noon}
 	w.server = httptest.NewServer(http.HandlerFunc(w.serve))
 	t.Cleanup(w.server.Close)
 	w.env = map[string]string{"CI_URL": w.server.URL, "CI_TOKEN": "tok", "XDG_CONFIG_HOME": t.TempDir()}
@@ -79,8 +83,8 @@ func (w *world) run(line ...string) said {
 	var out, err bytes.Buffer
 	a := &app{
 		IOStreams: IOStreams{
-			In: strings.NewReader(w.stdin), Out: &out, Err: &err, InTTY: w.tty, OutTTY: w.tty, ErrTTY: w.tty, OutColor: w.color, ErrColor: w.color,
-			Width: w.width, Env: func(k string) string { return w.env[k] }, Now: func() time.Time { return noon }, Version: "v1",
+			In: strings.NewReader(w.stdin), Out: &out, Err: heard{&err, w.onNote}, InTTY: w.tty, OutTTY: w.tty, ErrTTY: w.tty, OutColor: w.color, ErrColor: w.color,
+			Width: w.width, Linger: w.linger, Pick: w.pick, Env: func(k string) string { return w.env[k] }, Now: func() time.Time { return w.now }, Version: "v1",
 			ReadSecret: func() ([]byte, error) { return []byte("secret\n"), nil },
 			Again: func(context.Context) (context.Context, context.CancelFunc) {
 				if w.again != nil {
@@ -93,6 +97,20 @@ func (w *world) run(line ...string) said {
 	}
 	code := a.main(w.ctx, line)
 	return said{code, out.String(), err.String()}
+}
+
+// heard keeps what is said to people, and tells of it at once.
+type heard struct {
+	*bytes.Buffer
+	onNote func(string)
+}
+
+// Write implements io.Writer.
+func (h heard) Write(p []byte) (int, error) {
+	if h.onNote != nil {
+		h.onNote(string(p))
+	}
+	return h.Buffer.Write(p)
 }
 
 // terminal makes the world one of people.

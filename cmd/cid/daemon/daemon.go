@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -22,8 +23,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"ci/backend"
+	"ci/backend/engine"
 	"ci/cmd/ci-agent/machine"
 	"ci/cmd/setting"
+	"ci/gh"
+	"ci/gh/app"
 )
 
 // Main runs cid and returns its exit code: 0 after a graceful stop, 1 when
@@ -85,7 +89,7 @@ A second signal aborts them.`,
 		},
 	}
 	o.flags(cmd.Flags())
-	cmd.AddCommand(newSecretKey(stderr))
+	cmd.AddCommand(newSecretKey(stderr), newAdminToken(cmd.OutOrStdout()), newHealthcheck(), newPipelines(code, stderr))
 	loader.Describe(cmd.Flags())
 	return cmd
 }
@@ -137,8 +141,8 @@ func (o *options) open(ctx context.Context, addr net.Addr, log *slog.Logger, reg
 		return nil, err
 	}
 	return backend.New(ctx, backend.Config{
-		Dir: o.data, Database: o.database, Queue: o.queue, Blobs: o.blobs, URL: o.publicURL(addr),
-		GitAllow: o.gitAllow, Key: key, Secrets: o.secrets.Config(), Lease: o.lease, Version: machine.Version, Log: log, Metrics: reg,
+		Dir: o.data, Database: o.database, Queue: o.queue, Blobs: o.blobs, Pipelines: o.pipelines, URL: o.publicURL(addr),
+		GitAllow: o.gitAllow, Repositories: func(f backend.Forges) engine.Repositories { return app.New(app.Config{Forges: f, Log: log}) }, Key: key, Secrets: o.secrets.Config(), Lease: o.lease, PodCosts: o.podCosts, Version: machine.Version, Log: log, Metrics: reg,
 	})
 }
 
@@ -148,24 +152,38 @@ func newRegistry() *prometheus.Registry {
 	return reg
 }
 
+// startTime is how long everything that begins with a cid has begun after.
+const startTime = 5 * time.Second
+
 // serve runs all parts until a signal, then stops them in order: first the
 // agent, which still needs the rest, then the API, then the loops.
 func (o *options) serve(ctx context.Context, b *backend.Backend, l net.Listener, log *slog.Logger, signals <-chan os.Signal, reg *prometheus.Registry) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
+	forges, err := gh.New(gh.Config{
+		Records: b.Hooks(), Outbox: b.Checks(), Runs: b.Checks(), URL: o.publicURL(l.Addr()), Log: log,
+		Apps: app.New(app.Config{Forges: b.Secrets.Forges, Log: log}), Reconcile: o.reconcile,
+	})
+	if err != nil {
+		return err
+	}
+	agent, err := o.newAgent(b, log, reg)
+	if err != nil {
+		return err
+	}
 	server := &http.Server{
-		Handler: b.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: forges.Handler(b.Handler()), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), Protocols: protocols(),
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	g.Go(func() error { return o.listenAndServe(server, l) })
 	g.Go(func() error { return b.Run(ctx) })
+	g.Go(func() error { return forges.Run(ctx) })
+	// A start needs more memory than a cid that waits for work.
+	settled := time.AfterFunc(startTime, debug.FreeOSMemory)
+	defer settled.Stop()
 	drained := make(chan struct{})
-	agent, err := o.newAgent(b, log, reg)
-	if err != nil {
-		return err
-	}
 	g.Go(func() error {
 		defer close(drained)
 		return agent.Run(ctx)
@@ -187,11 +205,7 @@ func (o *options) serve(ctx context.Context, b *backend.Backend, l net.Listener,
 			<-drained
 		}
 		b.Release()
-		shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
-		defer cancel()
-		if server.Shutdown(shutdown) != nil {
-			_ = server.Close() // streams that followed a console to the end of the process
-		}
+		shutDown(ctx, server)
 		return nil
 	})
 	err = g.Wait()
@@ -200,6 +214,15 @@ func (o *options) serve(ctx context.Context, b *backend.Backend, l net.Listener,
 		return nil
 	}
 	return err
+}
+
+// shutDown lets answers that are under way come to their end, for a moment.
+func shutDown(ctx context.Context, server *http.Server) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	if server.Shutdown(ctx) != nil {
+		_ = server.Close() // streams that followed a console to the end of the process
+	}
 }
 
 func protocols() *http.Protocols {
@@ -227,5 +250,5 @@ func (o *options) newAgent(b *backend.Backend, log *slog.Logger, reg *prometheus
 	if o.agent == "off" {
 		return machine.Off(), nil
 	}
-	return machine.New(o.machine, machine.Parts{Dir: o.data, Uplink: b.Engine, Queue: b.Queue, Bus: b.Queue.Bus(), Store: b.Store, Lease: o.lease, Reborn: b.Engine.Disown, API: b.Handler(), Log: log})
+	return machine.New(o.machine, machine.Parts{Dir: o.data, Uplink: b.Engine, Queue: b.Queue.Queue, Bus: b.Queue.Bus(), Classes: machine.ClassesOf(b.Store.GetConfig), Depths: b.Store.QueueHeads, Lease: o.lease, Reborn: b.Engine.Disown, API: b.Handler(), Log: log})
 }

@@ -59,7 +59,7 @@ func (o *keyOptions) verb(name, short string, run func(context.Context) error) *
 			if o.database == "" {
 				o.database = "sqlite:" + filepath.Join(o.data, "ci.db")
 			}
-			return run(cmd.Context())
+			return run(orBackground(cmd.Context()))
 		},
 	}
 	cmd.Flags().StringVar(&o.data, "data", stateDir(), "cid's data folder")
@@ -78,9 +78,6 @@ func (o *keyOptions) add() error {
 }
 
 func (o *keyOptions) renew(ctx context.Context) error {
-	if ctx == nil {
-		ctx = context.Background() // cobra has none when it was started without
-	}
 	renewed, all, err := backend.RenewSecrets(ctx, o.database, o.key, o.forget, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err

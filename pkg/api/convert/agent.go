@@ -21,8 +21,24 @@ func ToAgent(a *ci.Agent) *civ1.Agent {
 		Problem:    text(a.Problem),
 		Leftovers:  uint32(a.Leftovers),
 		Warnings:   each(a.Warnings, func(w *string) string { return text(*w) }),
+		Leaving:    leaving(a.Leaving),
 		SeenAt:     ToTime(a.SeenAt),
 	}
+}
+
+func leaving(d *ci.Drain) *civ1.Drain {
+	if d == nil {
+		return nil
+	}
+	return ToDrain(d)
+}
+
+func leavingFrom(m *civ1.Drain) *ci.Drain {
+	if m == nil {
+		return nil
+	}
+	d := FromDrain(m)
+	return &d
 }
 
 // FromAgent is ToAgent's inverse.
@@ -41,18 +57,25 @@ func FromAgent(m *civ1.Agent) ci.Agent {
 		Problem:    m.GetProblem(),
 		Leftovers:  int(m.GetLeftovers()),
 		Warnings:   m.GetWarnings(),
+		Leaving:    leavingFrom(m.GetLeaving()),
 		SeenAt:     FromTime(m.GetSeenAt()),
 	}
 }
 
-// ToDrain converts a drain order.
+// ToDrain converts a drain.
 func ToDrain(d *ci.Drain) *civ1.Drain {
-	return &civ1.Drain{Reason: d.Reason, Deadline: ToTime(d.Deadline), Since: ToTime(d.Since)}
+	return &civ1.Drain{
+		Reason: text(d.Reason), Deadline: ToTime(d.Deadline), Since: ToTime(d.Since), Then: string(d.Then), By: text(d.By),
+		Leaving: d.Leaving, Runs: each(d.Runs, func(id *int64) uint32 { return uint32(*id) }), Drained: d.Drained(),
+	}
 }
 
 // FromDrain is ToDrain's inverse.
 func FromDrain(m *civ1.Drain) ci.Drain {
-	return ci.Drain{Reason: m.GetReason(), Deadline: FromTime(m.GetDeadline()), Since: FromTime(m.GetSince())}
+	return ci.Drain{
+		Reason: m.GetReason(), Deadline: FromTime(m.GetDeadline()), Since: FromTime(m.GetSince()), Then: ci.DrainThen(m.GetThen()), By: m.GetBy(),
+		Leaving: m.GetLeaving(), Runs: eachFrom(m.GetRuns(), func(id uint32) int64 { return int64(id) }),
+	}
 }
 
 // ToQueue converts a lane's depth.

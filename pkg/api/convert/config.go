@@ -15,12 +15,18 @@ func ToConfig(c *ci.Config) *civ1.Config {
 		MaxResult:      float64(c.MaxResult),
 		MaxResultFiles: uint32(c.MaxResultFiles),
 		Retention:      toDuration(c.Retention),
+		AgentRetention: toDuration(c.AgentRetention),
 		Version:        uint32(c.Version),
 	}
 }
 
-// FromConfig is ToConfig's inverse.
+// FromConfig is ToConfig's inverse. Who writes a configuration and does not know
+// of AgentRetention leaves its default.
 func FromConfig(m *civ1.Config) *ci.Config {
+	agents := ci.DefaultConfig().AgentRetention
+	if m.GetAgentRetention() != nil {
+		agents = ci.Duration(m.GetAgentRetention().AsDuration())
+	}
 	return &ci.Config{
 		GlobalTimeout:  ci.Duration(m.GetGlobalTimeout().AsDuration()),
 		AbortGrace:     ci.Duration(m.GetAbortGrace().AsDuration()),
@@ -29,6 +35,7 @@ func FromConfig(m *civ1.Config) *ci.Config {
 		MaxResult:      int64(m.GetMaxResult()),
 		MaxResultFiles: int(m.GetMaxResultFiles()),
 		Retention:      ci.Duration(m.GetRetention().AsDuration()),
+		AgentRetention: agents,
 		Version:        int64(m.GetVersion()),
 	}
 }

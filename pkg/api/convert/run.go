@@ -30,6 +30,7 @@ func ToRun(r *ci.Run) *civ1.Run {
 		Console:          &civ1.Console{Bytes: float64(r.Console.Bytes), Sha256: r.Console.SHA256, Truncated: r.Console.Truncated},
 		Spec:             ToSpec(r.Spec),
 		Parent:           toRunRef(r.Parent),
+		Origin:           toOrigin(r.Origin),
 		Steps:            each(r.Steps, toStep),
 		Images:           each(r.Images, toRunImage),
 	}
@@ -68,6 +69,7 @@ func FromRun(m *civ1.Run) *ci.Run {
 		},
 		Spec:   FromSpec(m.GetSpec()),
 		Parent: fromRunRef(m.GetParent()),
+		Origin: fromOrigin(m.GetOrigin()),
 		Steps:  eachFrom(m.GetSteps(), fromStep),
 		Images: eachFrom(m.GetImages(), fromRunImage),
 	}
@@ -133,7 +135,7 @@ func fromRunImage(m *civ1.RunImage) ci.RunImage {
 	return ci.RunImage{For: m.GetFor(), Reference: m.GetReference(), Digest: m.GetDigest()}
 }
 
-// ToTrigger makes one item of a batch. By and Parent are not sent: the server knows who calls.
+// ToTrigger makes one item of a batch. By, Parent and Origin are not sent: the server knows who calls.
 func ToTrigger(t *ci.Trigger) *civ1.BatchTrigger {
 	return &civ1.BatchTrigger{
 		Job:            t.Job,

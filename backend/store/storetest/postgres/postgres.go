@@ -25,6 +25,10 @@ const Env = "CI_TEST_POSTGRES"
 type Server struct {
 	url   url.URL
 	count atomic.Int64
+	// Of a server of our own: where it is, and what ends it.
+	bin, dir string
+	user     account
+	end      func(signal string)
 }
 
 // Start starts a server that ends with the test. Where the programs are
@@ -45,30 +49,52 @@ func Start(t testing.TB) *Server {
 	out, err := initdb.CombinedOutput()
 	require.NoError(t, err, "initdb: %s", out)
 	s := &Server{url: url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/postgres", RawQuery: url.Values{"host": {dir}}.Encode()}}
-	run(t, bin, dir, data, user)
+	s.bin, s.dir, s.user = bin, dir, user
+	s.run(t)
+	t.Cleanup(func() { s.end("INT") })
 	s.wait(t, dir)
 	return s
 }
 
-// run starts the server under a small shell that holds the reading end of our
-// pipe: however this process ends, the pipe closes and the server is stopped.
-func run(t testing.TB, bin, dir, data string, user account) {
+// Restart ends the server and starts it again. With crash it ends at once,
+// without a word to anybody, and has to recover; else it ends all connections
+// and writes what it has. Not for a server that Env names.
+func (s *Server) Restart(t testing.TB, crash bool) {
 	t.Helper()
-	const untilClosed = `"$@" & pid=$!; read -r _; kill -INT $pid; wait $pid`
-	cmd := exec.Command("/bin/sh", "-c", untilClosed, "sh", filepath.Join(bin, "postgres"), "-D", data, "-k", dir,
+	require.NotNil(t, s.end, "%s names a server that is not ours to restart", Env)
+	if crash {
+		s.end("QUIT")
+	} else {
+		s.end("INT")
+	}
+	s.run(t)
+	s.wait(t, s.dir)
+}
+
+// Socket is the path at which the server listens.
+func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL.5432") }
+
+// run starts the server under a small shell that reads our pipe: whatever line
+// comes names a signal for it, and however this process ends, the pipe closes
+// and the server is stopped.
+func (s *Server) run(t testing.TB) {
+	t.Helper()
+	const untilClosed = `"$@" & pid=$!; read -r signal; kill -${signal:-INT} $pid; wait $pid`
+	cmd := exec.Command("/bin/sh", "-c", untilClosed, "sh", filepath.Join(s.bin, "postgres"), "-D", filepath.Join(s.dir, "data"), "-k", s.dir,
 		"-c", "listen_addresses=", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=300", "-c", "shared_buffers=64MB")
-	user.become(cmd, dir)
-	log, err := os.Create(filepath.Join(dir, "log"))
+	s.user.become(cmd, s.dir)
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	require.NoError(t, err)
 	cmd.Stdout, cmd.Stderr = log, log
 	stdin, err := cmd.StdinPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
+	s.end = func(signal string) {
+		_, _ = fmt.Fprintln(stdin, signal)
 		_ = stdin.Close()
 		_ = cmd.Wait()
 		_ = log.Close()
-	})
+	}
 }
 
 // wait returns once the server answers.

@@ -17,6 +17,7 @@ func main() {
 		"init": tracing, "keys": keys, "handles": handles, "sockets": sockets, "vsock": vsock, "capabilities": capabilities,
 		"file-capability": fileCapability, "limits": limits, "ranks": ranks, "devices": devices, "modules": modules, "frames": frames,
 		"strangle": strangle, "caller": caller, "relay": relay,
+		"agent-harm": agentHarm, "agent-sign": agentSign, "agent-other": agentOther, "agent-call": agentCall,
 	}
 	if len(os.Args) != 2 || tricks[os.Args[1]] == nil {
 		fmt.Println("BREACH: the burglar was asked for", os.Args[1:], "which it can't do")

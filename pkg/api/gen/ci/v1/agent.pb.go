@@ -52,7 +52,9 @@ type Agent struct {
 	// When it last said so.
 	SeenAt *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=seen_at,json=seenAt,proto3" json:"seen_at,omitempty"`
 	// What its engine can't enforce: which of the walls around jobs it does not have.
-	Warnings      []string `protobuf:"bytes,14,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Warnings []string `protobuf:"bytes,14,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// Its own process was told to end, and drains it; absent while it was not.
+	Leaving       *Drain `protobuf:"bytes,15,opt,name=leaving,proto3" json:"leaving,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -185,15 +187,32 @@ func (x *Agent) GetWarnings() []string {
 	return nil
 }
 
-// An order to an agent to take nothing new.
+func (x *Agent) GetLeaving() *Drain {
+	if x != nil {
+		return x.Leaving
+	}
+	return nil
+}
+
+// Says that an agent takes nothing new. What the server sets is ignored in requests.
 type Drain struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// For people.
 	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
-	// When what still runs is aborted; absent waits for ever.
+	// When "then" happens to what still runs; absent waits for ever.
 	Deadline *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=deadline,proto3" json:"deadline,omitempty"`
-	// When the order was given. Set by the server; ignored in requests.
-	Since         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	// When it was ordered. Set by the server.
+	Since *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	// What becomes of runs that are left at the deadline: abort (the default) ends them, wait lets them go on.
+	Then string `protobuf:"bytes,4,opt,name=then,proto3" json:"then,omitempty"`
+	// Who ordered it: a token's name, or the signal or command that reached the agent's process. Set by the server.
+	By string `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	// Whether the agent's process ends once nothing is left; then it can't be undone. Set by the server.
+	Leaving bool `protobuf:"varint,6,opt,name=leaving,proto3" json:"leaving,omitempty"`
+	// The ids of the runs that the agent still holds, ascending. Set by the server.
+	Runs []uint32 `protobuf:"varint,7,rep,packed,name=runs,proto3" json:"runs,omitempty"`
+	// Whether nothing is left to wait for. Set by the server.
+	Drained       bool `protobuf:"varint,8,opt,name=drained,proto3" json:"drained,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -247,6 +266,41 @@ func (x *Drain) GetSince() *timestamppb.Timestamp {
 		return x.Since
 	}
 	return nil
+}
+
+func (x *Drain) GetThen() string {
+	if x != nil {
+		return x.Then
+	}
+	return ""
+}
+
+func (x *Drain) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Drain) GetLeaving() bool {
+	if x != nil {
+		return x.Leaving
+	}
+	return false
+}
+
+func (x *Drain) GetRuns() []uint32 {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
+}
+
+func (x *Drain) GetDrained() bool {
+	if x != nil {
+		return x.Drained
+	}
+	return false
 }
 
 // How many runs wait in a lane.
@@ -326,7 +380,7 @@ var File_ci_v1_agent_proto protoreflect.FileDescriptor
 
 const file_ci_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x11ci/v1/agent.proto\x12\x05ci.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x03\n" +
+	"\x11ci/v1/agent.proto\x12\x05ci.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8c\x04\n" +
 	"\x05Agent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x12\n" +
@@ -343,14 +397,20 @@ const file_ci_v1_agent_proto_rawDesc = "" +
 	"\aproblem\x18\v \x01(\tR\aproblem\x12\x1c\n" +
 	"\tleftovers\x18\f \x01(\rR\tleftovers\x123\n" +
 	"\aseen_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x06seenAt\x12\x1a\n" +
-	"\bwarnings\x18\x0e \x03(\tR\bwarnings\x1a;\n" +
+	"\bwarnings\x18\x0e \x03(\tR\bwarnings\x12&\n" +
+	"\aleaving\x18\x0f \x01(\v2\f.ci.v1.DrainR\aleaving\x1a;\n" +
 	"\rRefusalsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x89\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf5\x01\n" +
 	"\x05Drain\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x126\n" +
 	"\bdeadline\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x120\n" +
-	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x85\x01\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x12\n" +
+	"\x04then\x18\x04 \x01(\tR\x04then\x12\x0e\n" +
+	"\x02by\x18\x05 \x01(\tR\x02by\x12\x18\n" +
+	"\aleaving\x18\x06 \x01(\bR\aleaving\x12\x12\n" +
+	"\x04runs\x18\a \x03(\rR\x04runs\x12\x18\n" +
+	"\adrained\x18\b \x01(\bR\adrained\"\x85\x01\n" +
 	"\x05Queue\x12\x14\n" +
 	"\x05class\x18\x01 \x01(\tR\x05class\x12\x1a\n" +
 	"\bpriority\x18\x02 \x01(\tR\bpriority\x12\x16\n" +
@@ -380,14 +440,15 @@ var file_ci_v1_agent_proto_goTypes = []any{
 var file_ci_v1_agent_proto_depIdxs = []int32{
 	3, // 0: ci.v1.Agent.refusals:type_name -> ci.v1.Agent.RefusalsEntry
 	4, // 1: ci.v1.Agent.seen_at:type_name -> google.protobuf.Timestamp
-	4, // 2: ci.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
-	4, // 3: ci.v1.Drain.since:type_name -> google.protobuf.Timestamp
-	4, // 4: ci.v1.Queue.oldest:type_name -> google.protobuf.Timestamp
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	1, // 2: ci.v1.Agent.leaving:type_name -> ci.v1.Drain
+	4, // 3: ci.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
+	4, // 4: ci.v1.Drain.since:type_name -> google.protobuf.Timestamp
+	4, // 5: ci.v1.Queue.oldest:type_name -> google.protobuf.Timestamp
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_ci_v1_agent_proto_init() }

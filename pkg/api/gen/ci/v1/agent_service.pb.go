@@ -161,6 +161,52 @@ func (x *DrainAgentRequest) GetDrain() *Drain {
 	return nil
 }
 
+// See GetDrain.
+type GetDrainRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The agent's id.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDrainRequest) Reset() {
+	*x = GetDrainRequest{}
+	mi := &file_ci_v1_agent_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDrainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDrainRequest) ProtoMessage() {}
+
+func (x *GetDrainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ci_v1_agent_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDrainRequest.ProtoReflect.Descriptor instead.
+func (*GetDrainRequest) Descriptor() ([]byte, []int) {
+	return file_ci_v1_agent_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *GetDrainRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 // See UndrainAgent.
 type UndrainAgentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -172,7 +218,7 @@ type UndrainAgentRequest struct {
 
 func (x *UndrainAgentRequest) Reset() {
 	*x = UndrainAgentRequest{}
-	mi := &file_ci_v1_agent_service_proto_msgTypes[3]
+	mi := &file_ci_v1_agent_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -184,7 +230,7 @@ func (x *UndrainAgentRequest) String() string {
 func (*UndrainAgentRequest) ProtoMessage() {}
 
 func (x *UndrainAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_agent_service_proto_msgTypes[3]
+	mi := &file_ci_v1_agent_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -197,7 +243,7 @@ func (x *UndrainAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainAgentRequest.ProtoReflect.Descriptor instead.
 func (*UndrainAgentRequest) Descriptor() ([]byte, []int) {
-	return file_ci_v1_agent_service_proto_rawDescGZIP(), []int{3}
+	return file_ci_v1_agent_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *UndrainAgentRequest) GetId() string {
@@ -216,7 +262,7 @@ type ListQueuesRequest struct {
 
 func (x *ListQueuesRequest) Reset() {
 	*x = ListQueuesRequest{}
-	mi := &file_ci_v1_agent_service_proto_msgTypes[4]
+	mi := &file_ci_v1_agent_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -228,7 +274,7 @@ func (x *ListQueuesRequest) String() string {
 func (*ListQueuesRequest) ProtoMessage() {}
 
 func (x *ListQueuesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_agent_service_proto_msgTypes[4]
+	mi := &file_ci_v1_agent_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -241,7 +287,7 @@ func (x *ListQueuesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQueuesRequest.ProtoReflect.Descriptor instead.
 func (*ListQueuesRequest) Descriptor() ([]byte, []int) {
-	return file_ci_v1_agent_service_proto_rawDescGZIP(), []int{4}
+	return file_ci_v1_agent_service_proto_rawDescGZIP(), []int{5}
 }
 
 // See ListQueues.
@@ -255,7 +301,7 @@ type ListQueuesResponse struct {
 
 func (x *ListQueuesResponse) Reset() {
 	*x = ListQueuesResponse{}
-	mi := &file_ci_v1_agent_service_proto_msgTypes[5]
+	mi := &file_ci_v1_agent_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -267,7 +313,7 @@ func (x *ListQueuesResponse) String() string {
 func (*ListQueuesResponse) ProtoMessage() {}
 
 func (x *ListQueuesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_agent_service_proto_msgTypes[5]
+	mi := &file_ci_v1_agent_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -280,7 +326,7 @@ func (x *ListQueuesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQueuesResponse.ProtoReflect.Descriptor instead.
 func (*ListQueuesResponse) Descriptor() ([]byte, []int) {
-	return file_ci_v1_agent_service_proto_rawDescGZIP(), []int{5}
+	return file_ci_v1_agent_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListQueuesResponse) GetQueues() []*Queue {
@@ -300,12 +346,14 @@ const file_ci_v1_agent_service_proto_rawDesc = "" +
 	"\x06agents\x18\x01 \x03(\v2\f.ci.v1.AgentR\x06agents\"G\n" +
 	"\x11DrainAgentRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\"\n" +
-	"\x05drain\x18\x02 \x01(\v2\f.ci.v1.DrainR\x05drain\"%\n" +
+	"\x05drain\x18\x02 \x01(\v2\f.ci.v1.DrainR\x05drain\"!\n" +
+	"\x0fGetDrainRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"%\n" +
 	"\x13UndrainAgentRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x13\n" +
 	"\x11ListQueuesRequest\":\n" +
 	"\x12ListQueuesResponse\x12$\n" +
-	"\x06queues\x18\x01 \x03(\v2\f.ci.v1.QueueR\x06queues2\xb1\x03\n" +
+	"\x06queues\x18\x01 \x03(\v2\f.ci.v1.QueueR\x06queues2\x8f\x04\n" +
 	"\fAgentService\x12b\n" +
 	"\n" +
 	"ListAgents\x12\x18.ci.v1.ListAgentsRequest\x1a\x19.ci.v1.ListAgentsResponse\"\x1f\x82\xce\x18\f\n" +
@@ -313,7 +361,10 @@ const file_ci_v1_agent_service_proto_rawDesc = "" +
 	"agent.read\x82\xd3\xe4\x93\x02\t\x12\a/agents\x12h\n" +
 	"\n" +
 	"DrainAgent\x12\x18.ci.v1.DrainAgentRequest\x1a\f.ci.v1.Drain\"2\x82\xce\x18\r\n" +
-	"\vagent.drain\x82\xd3\xe4\x93\x02\x1b:\x05drain\x1a\x12/agents/{id}/drain\x12o\n" +
+	"\vagent.drain\x82\xd3\xe4\x93\x02\x1b:\x05drain\x1a\x12/agents/{id}/drain\x12\\\n" +
+	"\bGetDrain\x12\x16.ci.v1.GetDrainRequest\x1a\f.ci.v1.Drain\"*\x82\xce\x18\f\n" +
+	"\n" +
+	"agent.read\x82\xd3\xe4\x93\x02\x14\x12\x12/agents/{id}/drain\x12o\n" +
 	"\fUndrainAgent\x12\x1a.ci.v1.UndrainAgentRequest\x1a\x16.google.protobuf.Empty\"+\x82\xce\x18\r\n" +
 	"\vagent.drain\x82\xd3\xe4\x93\x02\x14*\x12/agents/{id}/drain\x12b\n" +
 	"\n" +
@@ -333,36 +384,39 @@ func file_ci_v1_agent_service_proto_rawDescGZIP() []byte {
 	return file_ci_v1_agent_service_proto_rawDescData
 }
 
-var file_ci_v1_agent_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_ci_v1_agent_service_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_ci_v1_agent_service_proto_goTypes = []any{
 	(*ListAgentsRequest)(nil),   // 0: ci.v1.ListAgentsRequest
 	(*ListAgentsResponse)(nil),  // 1: ci.v1.ListAgentsResponse
 	(*DrainAgentRequest)(nil),   // 2: ci.v1.DrainAgentRequest
-	(*UndrainAgentRequest)(nil), // 3: ci.v1.UndrainAgentRequest
-	(*ListQueuesRequest)(nil),   // 4: ci.v1.ListQueuesRequest
-	(*ListQueuesResponse)(nil),  // 5: ci.v1.ListQueuesResponse
-	(*Agent)(nil),               // 6: ci.v1.Agent
-	(*Drain)(nil),               // 7: ci.v1.Drain
-	(*Queue)(nil),               // 8: ci.v1.Queue
-	(*emptypb.Empty)(nil),       // 9: google.protobuf.Empty
+	(*GetDrainRequest)(nil),     // 3: ci.v1.GetDrainRequest
+	(*UndrainAgentRequest)(nil), // 4: ci.v1.UndrainAgentRequest
+	(*ListQueuesRequest)(nil),   // 5: ci.v1.ListQueuesRequest
+	(*ListQueuesResponse)(nil),  // 6: ci.v1.ListQueuesResponse
+	(*Agent)(nil),               // 7: ci.v1.Agent
+	(*Drain)(nil),               // 8: ci.v1.Drain
+	(*Queue)(nil),               // 9: ci.v1.Queue
+	(*emptypb.Empty)(nil),       // 10: google.protobuf.Empty
 }
 var file_ci_v1_agent_service_proto_depIdxs = []int32{
-	6, // 0: ci.v1.ListAgentsResponse.agents:type_name -> ci.v1.Agent
-	7, // 1: ci.v1.DrainAgentRequest.drain:type_name -> ci.v1.Drain
-	8, // 2: ci.v1.ListQueuesResponse.queues:type_name -> ci.v1.Queue
-	0, // 3: ci.v1.AgentService.ListAgents:input_type -> ci.v1.ListAgentsRequest
-	2, // 4: ci.v1.AgentService.DrainAgent:input_type -> ci.v1.DrainAgentRequest
-	3, // 5: ci.v1.AgentService.UndrainAgent:input_type -> ci.v1.UndrainAgentRequest
-	4, // 6: ci.v1.AgentService.ListQueues:input_type -> ci.v1.ListQueuesRequest
-	1, // 7: ci.v1.AgentService.ListAgents:output_type -> ci.v1.ListAgentsResponse
-	7, // 8: ci.v1.AgentService.DrainAgent:output_type -> ci.v1.Drain
-	9, // 9: ci.v1.AgentService.UndrainAgent:output_type -> google.protobuf.Empty
-	5, // 10: ci.v1.AgentService.ListQueues:output_type -> ci.v1.ListQueuesResponse
-	7, // [7:11] is the sub-list for method output_type
-	3, // [3:7] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	7,  // 0: ci.v1.ListAgentsResponse.agents:type_name -> ci.v1.Agent
+	8,  // 1: ci.v1.DrainAgentRequest.drain:type_name -> ci.v1.Drain
+	9,  // 2: ci.v1.ListQueuesResponse.queues:type_name -> ci.v1.Queue
+	0,  // 3: ci.v1.AgentService.ListAgents:input_type -> ci.v1.ListAgentsRequest
+	2,  // 4: ci.v1.AgentService.DrainAgent:input_type -> ci.v1.DrainAgentRequest
+	3,  // 5: ci.v1.AgentService.GetDrain:input_type -> ci.v1.GetDrainRequest
+	4,  // 6: ci.v1.AgentService.UndrainAgent:input_type -> ci.v1.UndrainAgentRequest
+	5,  // 7: ci.v1.AgentService.ListQueues:input_type -> ci.v1.ListQueuesRequest
+	1,  // 8: ci.v1.AgentService.ListAgents:output_type -> ci.v1.ListAgentsResponse
+	8,  // 9: ci.v1.AgentService.DrainAgent:output_type -> ci.v1.Drain
+	8,  // 10: ci.v1.AgentService.GetDrain:output_type -> ci.v1.Drain
+	10, // 11: ci.v1.AgentService.UndrainAgent:output_type -> google.protobuf.Empty
+	6,  // 12: ci.v1.AgentService.ListQueues:output_type -> ci.v1.ListQueuesResponse
+	8,  // [8:13] is the sub-list for method output_type
+	3,  // [3:8] is the sub-list for method input_type
+	3,  // [3:3] is the sub-list for extension type_name
+	3,  // [3:3] is the sub-list for extension extendee
+	0,  // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_ci_v1_agent_service_proto_init() }
@@ -378,7 +432,7 @@ func file_ci_v1_agent_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ci_v1_agent_service_proto_rawDesc), len(file_ci_v1_agent_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -40,9 +40,12 @@ type Config struct {
 	// How long done runs are kept; 0s keeps them for ever.
 	Retention *durationpb.Duration `protobuf:"bytes,7,opt,name=retention,proto3" json:"retention,omitempty"`
 	// Grows with each change. Set by the server; ignored in requests.
-	Version       uint32 `protobuf:"varint,8,opt,name=version,proto3" json:"version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Version uint32 `protobuf:"varint,8,opt,name=version,proto3" json:"version,omitempty"`
+	// How long an agent that says nothing any more is listed; 0s lists it for
+	// ever, absent is 24h. One that was drained by its own process and has ended is listed for ten minutes at most.
+	AgentRetention *durationpb.Duration `protobuf:"bytes,9,opt,name=agent_retention,json=agentRetention,proto3" json:"agent_retention,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Config) Reset() {
@@ -131,6 +134,13 @@ func (x *Config) GetVersion() uint32 {
 	return 0
 }
 
+func (x *Config) GetAgentRetention() *durationpb.Duration {
+	if x != nil {
+		return x.AgentRetention
+	}
+	return nil
+}
+
 // A class of runs by size.
 type Quota struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -199,7 +209,7 @@ var File_ci_v1_config_proto protoreflect.FileDescriptor
 
 const file_ci_v1_config_proto_rawDesc = "" +
 	"\n" +
-	"\x12ci/v1/config.proto\x12\x05ci.v1\x1a\x1egoogle/protobuf/duration.proto\"\xeb\x02\n" +
+	"\x12ci/v1/config.proto\x12\x05ci.v1\x1a\x1egoogle/protobuf/duration.proto\"\xaf\x03\n" +
 	"\x06Config\x12@\n" +
 	"\x0eglobal_timeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\rglobalTimeout\x12:\n" +
 	"\vabort_grace\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\n" +
@@ -211,7 +221,8 @@ const file_ci_v1_config_proto_rawDesc = "" +
 	"max_result\x18\x05 \x01(\x01R\tmaxResult\x12(\n" +
 	"\x10max_result_files\x18\x06 \x01(\rR\x0emaxResultFiles\x127\n" +
 	"\tretention\x18\a \x01(\v2\x19.google.protobuf.DurationR\tretention\x12\x18\n" +
-	"\aversion\x18\b \x01(\rR\aversion\"G\n" +
+	"\aversion\x18\b \x01(\rR\aversion\x12B\n" +
+	"\x0fagent_retention\x18\t \x01(\v2\x19.google.protobuf.DurationR\x0eagentRetention\"G\n" +
 	"\x05Quota\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04cpus\x18\x02 \x01(\x01R\x04cpus\x12\x16\n" +
@@ -240,11 +251,12 @@ var file_ci_v1_config_proto_depIdxs = []int32{
 	2, // 1: ci.v1.Config.abort_grace:type_name -> google.protobuf.Duration
 	1, // 2: ci.v1.Config.classes:type_name -> ci.v1.Quota
 	2, // 3: ci.v1.Config.retention:type_name -> google.protobuf.Duration
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	2, // 4: ci.v1.Config.agent_retention:type_name -> google.protobuf.Duration
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_ci_v1_config_proto_init() }

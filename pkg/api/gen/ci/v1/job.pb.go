@@ -42,7 +42,10 @@ type Job struct {
 	// Set by the server; ignored in requests.
 	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
 	// The jobs that its runs may trigger, when their job file says ci: true.
-	Triggers      []string `protobuf:"bytes,8,rep,name=triggers,proto3" json:"triggers,omitempty"`
+	Triggers []string `protobuf:"bytes,8,rep,name=triggers,proto3" json:"triggers,omitempty"`
+	// Who keeps this job as code, for example the repository whose files are applied; empty for nobody.
+	// It means nothing to the server. Programs that apply files delete no job that they do not own.
+	Owner         string `protobuf:"bytes,9,opt,name=owner,proto3" json:"owner,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -131,6 +134,13 @@ func (x *Job) GetTriggers() []string {
 		return x.Triggers
 	}
 	return nil
+}
+
+func (x *Job) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
 }
 
 // Where a git job's runs come from.
@@ -274,7 +284,7 @@ var File_ci_v1_job_proto protoreflect.FileDescriptor
 
 const file_ci_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x0fci/v1/job.proto\x12\x05ci.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\x02\n" +
+	"\x0fci/v1/job.proto\x12\x05ci.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe2\x02\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\x03git\x18\x02 \x01(\v2\n" +
@@ -288,7 +298,8 @@ const file_ci_v1_job_proto_rawDesc = "" +
 	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
 	"updated_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x1a\n" +
-	"\btriggers\x18\b \x03(\tR\btriggers\"Q\n" +
+	"\btriggers\x18\b \x03(\tR\btriggers\x12\x14\n" +
+	"\x05owner\x18\t \x01(\tR\x05owner\"Q\n" +
 	"\x03Git\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1f\n" +
 	"\vconfig_path\x18\x02 \x01(\tR\n" +

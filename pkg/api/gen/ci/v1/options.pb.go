@@ -31,7 +31,9 @@ type Access struct {
 	// What the caller must be allowed to do: one of the actions of backend/auth.
 	Action string `protobuf:"bytes,1,opt,name=action,proto3" json:"action,omitempty"`
 	// The HTTP status of a success. 0 is 200, or 204 when the answer is empty.
-	Status        uint32 `protobuf:"varint,2,opt,name=status,proto3" json:"status,omitempty"`
+	Status uint32 `protobuf:"varint,2,opt,name=status,proto3" json:"status,omitempty"`
+	// Whether the answer may be held on purpose, for as long as the caller says.
+	Held          bool `protobuf:"varint,3,opt,name=held,proto3" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -80,6 +82,13 @@ func (x *Access) GetStatus() uint32 {
 	return 0
 }
 
+func (x *Access) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
+}
+
 var file_ci_v1_options_proto_extTypes = []protoimpl.ExtensionInfo{
 	{
 		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
@@ -119,10 +128,11 @@ var File_ci_v1_options_proto protoreflect.FileDescriptor
 
 const file_ci_v1_options_proto_rawDesc = "" +
 	"\n" +
-	"\x13ci/v1/options.proto\x12\x05ci.v1\x1a google/protobuf/descriptor.proto\"8\n" +
+	"\x13ci/v1/options.proto\x12\x05ci.v1\x1a google/protobuf/descriptor.proto\"L\n" +
 	"\x06Access\x12\x16\n" +
 	"\x06action\x18\x01 \x01(\tR\x06action\x12\x16\n" +
-	"\x06status\x18\x02 \x01(\rR\x06status:G\n" +
+	"\x06status\x18\x02 \x01(\rR\x06status\x12\x12\n" +
+	"\x04held\x18\x03 \x01(\bR\x04held:G\n" +
 	"\x06access\x12\x1e.google.protobuf.MethodOptions\x18\xe0\x89\x03 \x01(\v2\r.ci.v1.AccessR\x06access:7\n" +
 	"\x06header\x12\x1d.google.protobuf.FieldOptions\x18\xe1\x89\x03 \x01(\tR\x06headerB\x1bZ\x19ci/pkg/api/gen/ci/v1;civ1b\x06proto3"
 

@@ -73,7 +73,9 @@ type Run struct {
 	// The parts of its preparation, in the order in which they began; empty until done.
 	Steps []*Step `protobuf:"bytes,23,rep,name=steps,proto3" json:"steps,omitempty"`
 	// What it ran in; empty until done.
-	Images        []*RunImage `protobuf:"bytes,24,rep,name=images,proto3" json:"images,omitempty"`
+	Images []*RunImage `protobuf:"bytes,24,rep,name=images,proto3" json:"images,omitempty"`
+	// The event of a forge that it comes of; absent if none did.
+	Origin        *Origin `protobuf:"bytes,25,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -272,6 +274,13 @@ func (x *Run) GetSteps() []*Step {
 func (x *Run) GetImages() []*RunImage {
 	if x != nil {
 		return x.Images
+	}
+	return nil
+}
+
+func (x *Run) GetOrigin() *Origin {
+	if x != nil {
+		return x.Origin
 	}
 	return nil
 }
@@ -873,7 +882,7 @@ var File_ci_v1_run_proto protoreflect.FileDescriptor
 
 const file_ci_v1_run_proto_rawDesc = "" +
 	"\n" +
-	"\x0fci/v1/run.proto\x12\x05ci.v1\x1a\x0fci/v1/job.proto\x1a\x10ci/v1/spec.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xef\x06\n" +
+	"\x0fci/v1/run.proto\x12\x05ci.v1\x1a\x11ci/v1/forge.proto\x1a\x0fci/v1/job.proto\x1a\x10ci/v1/spec.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\a\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\tR\x03job\x12\x1f\n" +
@@ -905,7 +914,8 @@ const file_ci_v1_run_proto_rawDesc = "" +
 	"\x04spec\x18\x15 \x01(\v2\v.ci.v1.SpecR\x04spec\x12%\n" +
 	"\x06parent\x18\x16 \x01(\v2\r.ci.v1.RunRefR\x06parent\x12!\n" +
 	"\x05steps\x18\x17 \x03(\v2\v.ci.v1.StepR\x05steps\x12'\n" +
-	"\x06images\x18\x18 \x03(\v2\x0f.ci.v1.RunImageR\x06images\x1a=\n" +
+	"\x06images\x18\x18 \x03(\v2\x0f.ci.v1.RunImageR\x06images\x12%\n" +
+	"\x06origin\x18\x19 \x01(\v2\r.ci.v1.OriginR\x06origin\x1a=\n" +
 	"\x0fParametersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\f\n" +
@@ -990,7 +1000,8 @@ var file_ci_v1_run_proto_goTypes = []any{
 	(*Git)(nil),                   // 11: ci.v1.Git
 	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
 	(*Spec)(nil),                  // 13: ci.v1.Spec
-	(*durationpb.Duration)(nil),   // 14: google.protobuf.Duration
+	(*Origin)(nil),                // 14: ci.v1.Origin
+	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
 }
 var file_ci_v1_run_proto_depIdxs = []int32{
 	9,  // 0: ci.v1.Run.parameters:type_name -> ci.v1.Run.ParametersEntry
@@ -1002,21 +1013,22 @@ var file_ci_v1_run_proto_depIdxs = []int32{
 	1,  // 6: ci.v1.Run.parent:type_name -> ci.v1.RunRef
 	2,  // 7: ci.v1.Run.steps:type_name -> ci.v1.Step
 	3,  // 8: ci.v1.Run.images:type_name -> ci.v1.RunImage
-	12, // 9: ci.v1.Step.began:type_name -> google.protobuf.Timestamp
-	14, // 10: ci.v1.Step.took:type_name -> google.protobuf.Duration
-	12, // 11: ci.v1.Times.triggered:type_name -> google.protobuf.Timestamp
-	12, // 12: ci.v1.Times.queued:type_name -> google.protobuf.Timestamp
-	12, // 13: ci.v1.Times.claimed:type_name -> google.protobuf.Timestamp
-	12, // 14: ci.v1.Times.started:type_name -> google.protobuf.Timestamp
-	12, // 15: ci.v1.Times.collecting:type_name -> google.protobuf.Timestamp
-	12, // 16: ci.v1.Times.done:type_name -> google.protobuf.Timestamp
-	10, // 17: ci.v1.Trigger.parameters:type_name -> ci.v1.Trigger.ParametersEntry
-	8,  // 18: ci.v1.QueueReport.agents:type_name -> ci.v1.AgentVerdict
-	19, // [19:19] is the sub-list for method output_type
-	19, // [19:19] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	14, // 9: ci.v1.Run.origin:type_name -> ci.v1.Origin
+	12, // 10: ci.v1.Step.began:type_name -> google.protobuf.Timestamp
+	15, // 11: ci.v1.Step.took:type_name -> google.protobuf.Duration
+	12, // 12: ci.v1.Times.triggered:type_name -> google.protobuf.Timestamp
+	12, // 13: ci.v1.Times.queued:type_name -> google.protobuf.Timestamp
+	12, // 14: ci.v1.Times.claimed:type_name -> google.protobuf.Timestamp
+	12, // 15: ci.v1.Times.started:type_name -> google.protobuf.Timestamp
+	12, // 16: ci.v1.Times.collecting:type_name -> google.protobuf.Timestamp
+	12, // 17: ci.v1.Times.done:type_name -> google.protobuf.Timestamp
+	10, // 18: ci.v1.Trigger.parameters:type_name -> ci.v1.Trigger.ParametersEntry
+	8,  // 19: ci.v1.QueueReport.agents:type_name -> ci.v1.AgentVerdict
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_ci_v1_run_proto_init() }
@@ -1024,6 +1036,7 @@ func file_ci_v1_run_proto_init() {
 	if File_ci_v1_run_proto != nil {
 		return
 	}
+	file_ci_v1_forge_proto_init()
 	file_ci_v1_job_proto_init()
 	file_ci_v1_spec_proto_init()
 	file_ci_v1_run_proto_msgTypes[0].OneofWrappers = []any{}

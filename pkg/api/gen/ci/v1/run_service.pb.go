@@ -763,6 +763,70 @@ func (x *AbortRunRequest) GetId() uint32 {
 	return 0
 }
 
+// See FindRun.
+type FindRunRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The run's id.
+	Id uint32 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Holds the answer for at most this long: up to 60s.
+	Wait *durationpb.Duration `protobuf:"bytes,2,opt,name=wait,proto3" json:"wait,omitempty"`
+	// What to wait for: planned, started or done (the default).
+	Until         string `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindRunRequest) Reset() {
+	*x = FindRunRequest{}
+	mi := &file_ci_v1_run_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindRunRequest) ProtoMessage() {}
+
+func (x *FindRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ci_v1_run_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindRunRequest.ProtoReflect.Descriptor instead.
+func (*FindRunRequest) Descriptor() ([]byte, []int) {
+	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *FindRunRequest) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *FindRunRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+func (x *FindRunRequest) GetUntil() string {
+	if x != nil {
+		return x.Until
+	}
+	return ""
+}
+
 // See ExplainRun.
 type ExplainRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -776,7 +840,7 @@ type ExplainRunRequest struct {
 
 func (x *ExplainRunRequest) Reset() {
 	*x = ExplainRunRequest{}
-	mi := &file_ci_v1_run_service_proto_msgTypes[10]
+	mi := &file_ci_v1_run_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -788,7 +852,7 @@ func (x *ExplainRunRequest) String() string {
 func (*ExplainRunRequest) ProtoMessage() {}
 
 func (x *ExplainRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_service_proto_msgTypes[10]
+	mi := &file_ci_v1_run_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -801,7 +865,7 @@ func (x *ExplainRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRunRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRunRequest) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{10}
+	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ExplainRunRequest) GetName() string {
@@ -831,7 +895,7 @@ type ListResultsRequest struct {
 
 func (x *ListResultsRequest) Reset() {
 	*x = ListResultsRequest{}
-	mi := &file_ci_v1_run_service_proto_msgTypes[11]
+	mi := &file_ci_v1_run_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +907,7 @@ func (x *ListResultsRequest) String() string {
 func (*ListResultsRequest) ProtoMessage() {}
 
 func (x *ListResultsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_service_proto_msgTypes[11]
+	mi := &file_ci_v1_run_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +920,7 @@ func (x *ListResultsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResultsRequest.ProtoReflect.Descriptor instead.
 func (*ListResultsRequest) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{11}
+	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListResultsRequest) GetName() string {
@@ -886,7 +950,7 @@ type ListResultsResponse struct {
 
 func (x *ListResultsResponse) Reset() {
 	*x = ListResultsResponse{}
-	mi := &file_ci_v1_run_service_proto_msgTypes[12]
+	mi := &file_ci_v1_run_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -898,7 +962,7 @@ func (x *ListResultsResponse) String() string {
 func (*ListResultsResponse) ProtoMessage() {}
 
 func (x *ListResultsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_service_proto_msgTypes[12]
+	mi := &file_ci_v1_run_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -911,7 +975,7 @@ func (x *ListResultsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResultsResponse.ProtoReflect.Descriptor instead.
 func (*ListResultsResponse) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{12}
+	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListResultsResponse) GetResults() []*Result {
@@ -999,7 +1063,11 @@ const file_ci_v1_run_service_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"5\n" +
 	"\x0fAbortRunRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\rR\x02id\"7\n" +
+	"\x02id\x18\x02 \x01(\rR\x02id\"e\n" +
+	"\x0eFindRunRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\x12-\n" +
+	"\x04wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12\x14\n" +
+	"\x05until\x18\x03 \x01(\tR\x05until\"7\n" +
 	"\x11ExplainRunRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\rR\x02id\"8\n" +
@@ -1008,7 +1076,7 @@ const file_ci_v1_run_service_proto_rawDesc = "" +
 	"\x02id\x18\x02 \x01(\rR\x02id\"T\n" +
 	"\x13ListResultsResponse\x12'\n" +
 	"\aresults\x18\x01 \x03(\v2\r.ci.v1.ResultR\aresults\x12\x14\n" +
-	"\x05final\x18\x02 \x01(\bR\x05final2\xf2\x06\n" +
+	"\x05final\x18\x02 \x01(\bR\x05final2\xc2\a\n" +
 	"\n" +
 	"RunService\x12~\n" +
 	"\n" +
@@ -1019,7 +1087,12 @@ const file_ci_v1_run_service_proto_rawDesc = "" +
 	"\x06GetRun\x12\x14.ci.v1.GetRunRequest\x1a\n" +
 	".ci.v1.Run\",\x82\xce\x18\n" +
 	"\n" +
-	"\brun.read\x82\xd3\xe4\x93\x02\x18\x12\x16/jobs/{name}/runs/{id}\x12j\n" +
+	"\brun.read\x82\xd3\xe4\x93\x02\x18\x12\x16/jobs/{name}/runs/{id}\x12N\n" +
+	"\aFindRun\x12\x15.ci.v1.FindRunRequest\x1a\n" +
+	".ci.v1.Run\" \x82\xce\x18\n" +
+	"\n" +
+	"\brun.read\x82\xd3\xe4\x93\x02\f\x12\n" +
+	"/runs/{id}\x12j\n" +
 	"\vListJobRuns\x12\x19.ci.v1.ListJobRunsRequest\x1a\x17.ci.v1.ListRunsResponse\"'\x82\xce\x18\n" +
 	"\n" +
 	"\brun.read\x82\xd3\xe4\x93\x02\x13\x12\x11/jobs/{name}/runs\x12X\n" +
@@ -1049,7 +1122,7 @@ func file_ci_v1_run_service_proto_rawDescGZIP() []byte {
 	return file_ci_v1_run_service_proto_rawDescData
 }
 
-var file_ci_v1_run_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_ci_v1_run_service_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_ci_v1_run_service_proto_goTypes = []any{
 	(*TriggerRunRequest)(nil),     // 0: ci.v1.TriggerRunRequest
 	(*TriggerRunResponse)(nil),    // 1: ci.v1.TriggerRunResponse
@@ -1061,50 +1134,54 @@ var file_ci_v1_run_service_proto_goTypes = []any{
 	(*ListRunsRequest)(nil),       // 7: ci.v1.ListRunsRequest
 	(*ListRunsResponse)(nil),      // 8: ci.v1.ListRunsResponse
 	(*AbortRunRequest)(nil),       // 9: ci.v1.AbortRunRequest
-	(*ExplainRunRequest)(nil),     // 10: ci.v1.ExplainRunRequest
-	(*ListResultsRequest)(nil),    // 11: ci.v1.ListResultsRequest
-	(*ListResultsResponse)(nil),   // 12: ci.v1.ListResultsResponse
-	nil,                           // 13: ci.v1.BatchTrigger.ParametersEntry
-	(*Trigger)(nil),               // 14: ci.v1.Trigger
-	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
-	(*Run)(nil),                   // 16: ci.v1.Run
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
-	(*Result)(nil),                // 18: ci.v1.Result
-	(*QueueReport)(nil),           // 19: ci.v1.QueueReport
+	(*FindRunRequest)(nil),        // 10: ci.v1.FindRunRequest
+	(*ExplainRunRequest)(nil),     // 11: ci.v1.ExplainRunRequest
+	(*ListResultsRequest)(nil),    // 12: ci.v1.ListResultsRequest
+	(*ListResultsResponse)(nil),   // 13: ci.v1.ListResultsResponse
+	nil,                           // 14: ci.v1.BatchTrigger.ParametersEntry
+	(*Trigger)(nil),               // 15: ci.v1.Trigger
+	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
+	(*Run)(nil),                   // 17: ci.v1.Run
+	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(*Result)(nil),                // 19: ci.v1.Result
+	(*QueueReport)(nil),           // 20: ci.v1.QueueReport
 }
 var file_ci_v1_run_service_proto_depIdxs = []int32{
-	14, // 0: ci.v1.TriggerRunRequest.trigger:type_name -> ci.v1.Trigger
-	15, // 1: ci.v1.TriggerRunRequest.wait:type_name -> google.protobuf.Duration
-	16, // 2: ci.v1.TriggerRunResponse.run:type_name -> ci.v1.Run
-	13, // 3: ci.v1.BatchTrigger.parameters:type_name -> ci.v1.BatchTrigger.ParametersEntry
+	15, // 0: ci.v1.TriggerRunRequest.trigger:type_name -> ci.v1.Trigger
+	16, // 1: ci.v1.TriggerRunRequest.wait:type_name -> google.protobuf.Duration
+	17, // 2: ci.v1.TriggerRunResponse.run:type_name -> ci.v1.Run
+	14, // 3: ci.v1.BatchTrigger.parameters:type_name -> ci.v1.BatchTrigger.ParametersEntry
 	2,  // 4: ci.v1.TriggerRunsRequest.runs:type_name -> ci.v1.BatchTrigger
-	16, // 5: ci.v1.TriggerRunsResponse.runs:type_name -> ci.v1.Run
-	15, // 6: ci.v1.GetRunRequest.wait:type_name -> google.protobuf.Duration
-	17, // 7: ci.v1.ListJobRunsRequest.since:type_name -> google.protobuf.Timestamp
-	17, // 8: ci.v1.ListRunsRequest.since:type_name -> google.protobuf.Timestamp
-	16, // 9: ci.v1.ListRunsResponse.runs:type_name -> ci.v1.Run
-	18, // 10: ci.v1.ListResultsResponse.results:type_name -> ci.v1.Result
-	0,  // 11: ci.v1.RunService.TriggerRun:input_type -> ci.v1.TriggerRunRequest
-	3,  // 12: ci.v1.RunService.TriggerRuns:input_type -> ci.v1.TriggerRunsRequest
-	5,  // 13: ci.v1.RunService.GetRun:input_type -> ci.v1.GetRunRequest
-	6,  // 14: ci.v1.RunService.ListJobRuns:input_type -> ci.v1.ListJobRunsRequest
-	7,  // 15: ci.v1.RunService.ListRuns:input_type -> ci.v1.ListRunsRequest
-	9,  // 16: ci.v1.RunService.AbortRun:input_type -> ci.v1.AbortRunRequest
-	10, // 17: ci.v1.RunService.ExplainRun:input_type -> ci.v1.ExplainRunRequest
-	11, // 18: ci.v1.RunService.ListResults:input_type -> ci.v1.ListResultsRequest
-	1,  // 19: ci.v1.RunService.TriggerRun:output_type -> ci.v1.TriggerRunResponse
-	4,  // 20: ci.v1.RunService.TriggerRuns:output_type -> ci.v1.TriggerRunsResponse
-	16, // 21: ci.v1.RunService.GetRun:output_type -> ci.v1.Run
-	8,  // 22: ci.v1.RunService.ListJobRuns:output_type -> ci.v1.ListRunsResponse
-	8,  // 23: ci.v1.RunService.ListRuns:output_type -> ci.v1.ListRunsResponse
-	16, // 24: ci.v1.RunService.AbortRun:output_type -> ci.v1.Run
-	19, // 25: ci.v1.RunService.ExplainRun:output_type -> ci.v1.QueueReport
-	12, // 26: ci.v1.RunService.ListResults:output_type -> ci.v1.ListResultsResponse
-	19, // [19:27] is the sub-list for method output_type
-	11, // [11:19] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	17, // 5: ci.v1.TriggerRunsResponse.runs:type_name -> ci.v1.Run
+	16, // 6: ci.v1.GetRunRequest.wait:type_name -> google.protobuf.Duration
+	18, // 7: ci.v1.ListJobRunsRequest.since:type_name -> google.protobuf.Timestamp
+	18, // 8: ci.v1.ListRunsRequest.since:type_name -> google.protobuf.Timestamp
+	17, // 9: ci.v1.ListRunsResponse.runs:type_name -> ci.v1.Run
+	16, // 10: ci.v1.FindRunRequest.wait:type_name -> google.protobuf.Duration
+	19, // 11: ci.v1.ListResultsResponse.results:type_name -> ci.v1.Result
+	0,  // 12: ci.v1.RunService.TriggerRun:input_type -> ci.v1.TriggerRunRequest
+	3,  // 13: ci.v1.RunService.TriggerRuns:input_type -> ci.v1.TriggerRunsRequest
+	5,  // 14: ci.v1.RunService.GetRun:input_type -> ci.v1.GetRunRequest
+	10, // 15: ci.v1.RunService.FindRun:input_type -> ci.v1.FindRunRequest
+	6,  // 16: ci.v1.RunService.ListJobRuns:input_type -> ci.v1.ListJobRunsRequest
+	7,  // 17: ci.v1.RunService.ListRuns:input_type -> ci.v1.ListRunsRequest
+	9,  // 18: ci.v1.RunService.AbortRun:input_type -> ci.v1.AbortRunRequest
+	11, // 19: ci.v1.RunService.ExplainRun:input_type -> ci.v1.ExplainRunRequest
+	12, // 20: ci.v1.RunService.ListResults:input_type -> ci.v1.ListResultsRequest
+	1,  // 21: ci.v1.RunService.TriggerRun:output_type -> ci.v1.TriggerRunResponse
+	4,  // 22: ci.v1.RunService.TriggerRuns:output_type -> ci.v1.TriggerRunsResponse
+	17, // 23: ci.v1.RunService.GetRun:output_type -> ci.v1.Run
+	17, // 24: ci.v1.RunService.FindRun:output_type -> ci.v1.Run
+	8,  // 25: ci.v1.RunService.ListJobRuns:output_type -> ci.v1.ListRunsResponse
+	8,  // 26: ci.v1.RunService.ListRuns:output_type -> ci.v1.ListRunsResponse
+	17, // 27: ci.v1.RunService.AbortRun:output_type -> ci.v1.Run
+	20, // 28: ci.v1.RunService.ExplainRun:output_type -> ci.v1.QueueReport
+	13, // 29: ci.v1.RunService.ListResults:output_type -> ci.v1.ListResultsResponse
+	21, // [21:30] is the sub-list for method output_type
+	12, // [12:21] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_ci_v1_run_service_proto_init() }
@@ -1121,7 +1198,7 @@ func file_ci_v1_run_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ci_v1_run_service_proto_rawDesc), len(file_ci_v1_run_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -38,7 +38,9 @@ type Token struct {
 	// When it ends; absent means never.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// When it was revoked; absent when it is valid.
-	RevokedAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=revoked_at,json=revokedAt,proto3" json:"revoked_at,omitempty"`
+	RevokedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=revoked_at,json=revokedAt,proto3" json:"revoked_at,omitempty"`
+	// The one agent that a token of role agent speaks for; empty for all other roles.
+	Agent         string `protobuf:"bytes,8,opt,name=agent,proto3" json:"agent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -122,6 +124,122 @@ func (x *Token) GetRevokedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Token) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+// Whom a token stands for.
+type Caller struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The token's id; empty for a run's own token, which is in no list.
+	TokenId string `protobuf:"bytes,1,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
+	// Its name; for a run's token JOB/ID.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// admin, maintain, trigger, read, agent or run.
+	Role string `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
+	// The jobs that it is limited to; empty does not limit.
+	Jobs []string `protobuf:"bytes,4,rep,name=jobs,proto3" json:"jobs,omitempty"`
+	// The one agent that a token of role agent speaks for; empty for all other roles.
+	Agent string `protobuf:"bytes,5,opt,name=agent,proto3" json:"agent,omitempty"`
+	// When it ends; absent means never.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// The run whose script calls; absent for all roles but run.
+	Run *RunRef `protobuf:"bytes,7,opt,name=run,proto3" json:"run,omitempty"`
+	// The jobs that a run may trigger.
+	Triggers      []string `protobuf:"bytes,8,rep,name=triggers,proto3" json:"triggers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Caller) Reset() {
+	*x = Caller{}
+	mi := &file_ci_v1_token_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Caller) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Caller) ProtoMessage() {}
+
+func (x *Caller) ProtoReflect() protoreflect.Message {
+	mi := &file_ci_v1_token_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Caller.ProtoReflect.Descriptor instead.
+func (*Caller) Descriptor() ([]byte, []int) {
+	return file_ci_v1_token_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Caller) GetTokenId() string {
+	if x != nil {
+		return x.TokenId
+	}
+	return ""
+}
+
+func (x *Caller) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Caller) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Caller) GetJobs() []string {
+	if x != nil {
+		return x.Jobs
+	}
+	return nil
+}
+
+func (x *Caller) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *Caller) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *Caller) GetRun() *RunRef {
+	if x != nil {
+		return x.Run
+	}
+	return nil
+}
+
+func (x *Caller) GetTriggers() []string {
+	if x != nil {
+		return x.Triggers
+	}
+	return nil
+}
+
 // What is chosen about a new token.
 type NewToken struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -132,14 +250,16 @@ type NewToken struct {
 	// Limits maintain, trigger and read to these jobs; empty does not limit.
 	Jobs []string `protobuf:"bytes,3,rep,name=jobs,proto3" json:"jobs,omitempty"`
 	// When it ends; absent means never.
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// The one agent that a token of role agent speaks for; empty stands for its own name.
+	Agent         string `protobuf:"bytes,5,opt,name=agent,proto3" json:"agent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *NewToken) Reset() {
 	*x = NewToken{}
-	mi := &file_ci_v1_token_proto_msgTypes[1]
+	mi := &file_ci_v1_token_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -151,7 +271,7 @@ func (x *NewToken) String() string {
 func (*NewToken) ProtoMessage() {}
 
 func (x *NewToken) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_token_proto_msgTypes[1]
+	mi := &file_ci_v1_token_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -164,7 +284,7 @@ func (x *NewToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewToken.ProtoReflect.Descriptor instead.
 func (*NewToken) Descriptor() ([]byte, []int) {
-	return file_ci_v1_token_proto_rawDescGZIP(), []int{1}
+	return file_ci_v1_token_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *NewToken) GetName() string {
@@ -195,11 +315,18 @@ func (x *NewToken) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *NewToken) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
 var File_ci_v1_token_proto protoreflect.FileDescriptor
 
 const file_ci_v1_token_proto_rawDesc = "" +
 	"\n" +
-	"\x11ci/v1/token.proto\x12\x05ci.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x02\n" +
+	"\x11ci/v1/token.proto\x12\x05ci.v1\x1a\x0fci/v1/run.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9a\x02\n" +
 	"\x05Token\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -210,13 +337,25 @@ const file_ci_v1_token_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x129\n" +
 	"\n" +
-	"revoked_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\trevokedAt\"\x81\x01\n" +
+	"revoked_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\trevokedAt\x12\x14\n" +
+	"\x05agent\x18\b \x01(\tR\x05agent\"\xed\x01\n" +
+	"\x06Caller\x12\x19\n" +
+	"\btoken_id\x18\x01 \x01(\tR\atokenId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04role\x18\x03 \x01(\tR\x04role\x12\x12\n" +
+	"\x04jobs\x18\x04 \x03(\tR\x04jobs\x12\x14\n" +
+	"\x05agent\x18\x05 \x01(\tR\x05agent\x129\n" +
+	"\n" +
+	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x1f\n" +
+	"\x03run\x18\a \x01(\v2\r.ci.v1.RunRefR\x03run\x12\x1a\n" +
+	"\btriggers\x18\b \x03(\tR\btriggers\"\x97\x01\n" +
 	"\bNewToken\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x12\n" +
 	"\x04jobs\x18\x03 \x03(\tR\x04jobs\x129\n" +
 	"\n" +
-	"expires_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAtB\x1bZ\x19ci/pkg/api/gen/ci/v1;civ1b\x06proto3"
+	"expires_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x14\n" +
+	"\x05agent\x18\x05 \x01(\tR\x05agentB\x1bZ\x19ci/pkg/api/gen/ci/v1;civ1b\x06proto3"
 
 var (
 	file_ci_v1_token_proto_rawDescOnce sync.Once
@@ -230,22 +369,26 @@ func file_ci_v1_token_proto_rawDescGZIP() []byte {
 	return file_ci_v1_token_proto_rawDescData
 }
 
-var file_ci_v1_token_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_ci_v1_token_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_ci_v1_token_proto_goTypes = []any{
 	(*Token)(nil),                 // 0: ci.v1.Token
-	(*NewToken)(nil),              // 1: ci.v1.NewToken
-	(*timestamppb.Timestamp)(nil), // 2: google.protobuf.Timestamp
+	(*Caller)(nil),                // 1: ci.v1.Caller
+	(*NewToken)(nil),              // 2: ci.v1.NewToken
+	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
+	(*RunRef)(nil),                // 4: ci.v1.RunRef
 }
 var file_ci_v1_token_proto_depIdxs = []int32{
-	2, // 0: ci.v1.Token.created_at:type_name -> google.protobuf.Timestamp
-	2, // 1: ci.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	2, // 2: ci.v1.Token.revoked_at:type_name -> google.protobuf.Timestamp
-	2, // 3: ci.v1.NewToken.expires_at:type_name -> google.protobuf.Timestamp
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	3, // 0: ci.v1.Token.created_at:type_name -> google.protobuf.Timestamp
+	3, // 1: ci.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	3, // 2: ci.v1.Token.revoked_at:type_name -> google.protobuf.Timestamp
+	3, // 3: ci.v1.Caller.expires_at:type_name -> google.protobuf.Timestamp
+	4, // 4: ci.v1.Caller.run:type_name -> ci.v1.RunRef
+	3, // 5: ci.v1.NewToken.expires_at:type_name -> google.protobuf.Timestamp
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_ci_v1_token_proto_init() }
@@ -253,13 +396,14 @@ func file_ci_v1_token_proto_init() {
 	if File_ci_v1_token_proto != nil {
 		return
 	}
+	file_ci_v1_run_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ci_v1_token_proto_rawDesc), len(file_ci_v1_token_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -23,6 +23,43 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// See WhoAmI.
+type WhoAmIRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhoAmIRequest) Reset() {
+	*x = WhoAmIRequest{}
+	mi := &file_ci_v1_token_service_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhoAmIRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhoAmIRequest) ProtoMessage() {}
+
+func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ci_v1_token_service_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhoAmIRequest.ProtoReflect.Descriptor instead.
+func (*WhoAmIRequest) Descriptor() ([]byte, []int) {
+	return file_ci_v1_token_service_proto_rawDescGZIP(), []int{0}
+}
+
 // See CreateToken.
 type CreateTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -34,7 +71,7 @@ type CreateTokenRequest struct {
 
 func (x *CreateTokenRequest) Reset() {
 	*x = CreateTokenRequest{}
-	mi := &file_ci_v1_token_service_proto_msgTypes[0]
+	mi := &file_ci_v1_token_service_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -46,7 +83,7 @@ func (x *CreateTokenRequest) String() string {
 func (*CreateTokenRequest) ProtoMessage() {}
 
 func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_token_service_proto_msgTypes[0]
+	mi := &file_ci_v1_token_service_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -59,7 +96,7 @@ func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateTokenRequest) Descriptor() ([]byte, []int) {
-	return file_ci_v1_token_service_proto_rawDescGZIP(), []int{0}
+	return file_ci_v1_token_service_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *CreateTokenRequest) GetToken() *NewToken {
@@ -82,7 +119,7 @@ type CreateTokenResponse struct {
 
 func (x *CreateTokenResponse) Reset() {
 	*x = CreateTokenResponse{}
-	mi := &file_ci_v1_token_service_proto_msgTypes[1]
+	mi := &file_ci_v1_token_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -94,7 +131,7 @@ func (x *CreateTokenResponse) String() string {
 func (*CreateTokenResponse) ProtoMessage() {}
 
 func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_token_service_proto_msgTypes[1]
+	mi := &file_ci_v1_token_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -107,7 +144,7 @@ func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateTokenResponse) Descriptor() ([]byte, []int) {
-	return file_ci_v1_token_service_proto_rawDescGZIP(), []int{1}
+	return file_ci_v1_token_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *CreateTokenResponse) GetToken() *Token {
@@ -137,7 +174,7 @@ type ListTokensRequest struct {
 
 func (x *ListTokensRequest) Reset() {
 	*x = ListTokensRequest{}
-	mi := &file_ci_v1_token_service_proto_msgTypes[2]
+	mi := &file_ci_v1_token_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -149,7 +186,7 @@ func (x *ListTokensRequest) String() string {
 func (*ListTokensRequest) ProtoMessage() {}
 
 func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_token_service_proto_msgTypes[2]
+	mi := &file_ci_v1_token_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -162,7 +199,7 @@ func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensRequest.ProtoReflect.Descriptor instead.
 func (*ListTokensRequest) Descriptor() ([]byte, []int) {
-	return file_ci_v1_token_service_proto_rawDescGZIP(), []int{2}
+	return file_ci_v1_token_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListTokensRequest) GetPageSize() uint32 {
@@ -192,7 +229,7 @@ type ListTokensResponse struct {
 
 func (x *ListTokensResponse) Reset() {
 	*x = ListTokensResponse{}
-	mi := &file_ci_v1_token_service_proto_msgTypes[3]
+	mi := &file_ci_v1_token_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -204,7 +241,7 @@ func (x *ListTokensResponse) String() string {
 func (*ListTokensResponse) ProtoMessage() {}
 
 func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_token_service_proto_msgTypes[3]
+	mi := &file_ci_v1_token_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -217,7 +254,7 @@ func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListTokensResponse) Descriptor() ([]byte, []int) {
-	return file_ci_v1_token_service_proto_rawDescGZIP(), []int{3}
+	return file_ci_v1_token_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListTokensResponse) GetTokens() []*Token {
@@ -245,7 +282,7 @@ type RevokeTokenRequest struct {
 
 func (x *RevokeTokenRequest) Reset() {
 	*x = RevokeTokenRequest{}
-	mi := &file_ci_v1_token_service_proto_msgTypes[4]
+	mi := &file_ci_v1_token_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -257,7 +294,7 @@ func (x *RevokeTokenRequest) String() string {
 func (*RevokeTokenRequest) ProtoMessage() {}
 
 func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_token_service_proto_msgTypes[4]
+	mi := &file_ci_v1_token_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -270,7 +307,7 @@ func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenRequest.ProtoReflect.Descriptor instead.
 func (*RevokeTokenRequest) Descriptor() ([]byte, []int) {
-	return file_ci_v1_token_service_proto_rawDescGZIP(), []int{4}
+	return file_ci_v1_token_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *RevokeTokenRequest) GetId() string {
@@ -284,7 +321,8 @@ var File_ci_v1_token_service_proto protoreflect.FileDescriptor
 
 const file_ci_v1_token_service_proto_rawDesc = "" +
 	"\n" +
-	"\x19ci/v1/token_service.proto\x12\x05ci.v1\x1a\x13ci/v1/options.proto\x1a\x11ci/v1/token.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\";\n" +
+	"\x19ci/v1/token_service.proto\x12\x05ci.v1\x1a\x13ci/v1/options.proto\x1a\x11ci/v1/token.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\"\x0f\n" +
+	"\rWhoAmIRequest\";\n" +
 	"\x12CreateTokenRequest\x12%\n" +
 	"\x05token\x18\x01 \x01(\v2\x0f.ci.v1.NewTokenR\x05token\"Q\n" +
 	"\x13CreateTokenResponse\x12\"\n" +
@@ -298,8 +336,10 @@ const file_ci_v1_token_service_proto_rawDesc = "" +
 	"\x06tokens\x18\x01 \x03(\v2\f.ci.v1.TokenR\x06tokens\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"$\n" +
 	"\x12RevokeTokenRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id2\xd1\x02\n" +
-	"\fTokenService\x12q\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id2\xa0\x03\n" +
+	"\fTokenService\x12M\n" +
+	"\x06WhoAmI\x12\x14.ci.v1.WhoAmIRequest\x1a\r.ci.v1.Caller\"\x1e\x82\xce\x18\v\n" +
+	"\tself.read\x82\xd3\xe4\x93\x02\t\x12\a/whoami\x12q\n" +
 	"\vCreateToken\x12\x19.ci.v1.CreateTokenRequest\x1a\x1a.ci.v1.CreateTokenResponse\"+\x82\xce\x18\x11\n" +
 	"\ftoken.manage\x10\xc9\x01\x82\xd3\xe4\x93\x02\x10:\x05token\"\a/tokens\x12d\n" +
 	"\n" +
@@ -320,29 +360,33 @@ func file_ci_v1_token_service_proto_rawDescGZIP() []byte {
 	return file_ci_v1_token_service_proto_rawDescData
 }
 
-var file_ci_v1_token_service_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_ci_v1_token_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_ci_v1_token_service_proto_goTypes = []any{
-	(*CreateTokenRequest)(nil),  // 0: ci.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil), // 1: ci.v1.CreateTokenResponse
-	(*ListTokensRequest)(nil),   // 2: ci.v1.ListTokensRequest
-	(*ListTokensResponse)(nil),  // 3: ci.v1.ListTokensResponse
-	(*RevokeTokenRequest)(nil),  // 4: ci.v1.RevokeTokenRequest
-	(*NewToken)(nil),            // 5: ci.v1.NewToken
-	(*Token)(nil),               // 6: ci.v1.Token
-	(*emptypb.Empty)(nil),       // 7: google.protobuf.Empty
+	(*WhoAmIRequest)(nil),       // 0: ci.v1.WhoAmIRequest
+	(*CreateTokenRequest)(nil),  // 1: ci.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil), // 2: ci.v1.CreateTokenResponse
+	(*ListTokensRequest)(nil),   // 3: ci.v1.ListTokensRequest
+	(*ListTokensResponse)(nil),  // 4: ci.v1.ListTokensResponse
+	(*RevokeTokenRequest)(nil),  // 5: ci.v1.RevokeTokenRequest
+	(*NewToken)(nil),            // 6: ci.v1.NewToken
+	(*Token)(nil),               // 7: ci.v1.Token
+	(*Caller)(nil),              // 8: ci.v1.Caller
+	(*emptypb.Empty)(nil),       // 9: google.protobuf.Empty
 }
 var file_ci_v1_token_service_proto_depIdxs = []int32{
-	5, // 0: ci.v1.CreateTokenRequest.token:type_name -> ci.v1.NewToken
-	6, // 1: ci.v1.CreateTokenResponse.token:type_name -> ci.v1.Token
-	6, // 2: ci.v1.ListTokensResponse.tokens:type_name -> ci.v1.Token
-	0, // 3: ci.v1.TokenService.CreateToken:input_type -> ci.v1.CreateTokenRequest
-	2, // 4: ci.v1.TokenService.ListTokens:input_type -> ci.v1.ListTokensRequest
-	4, // 5: ci.v1.TokenService.RevokeToken:input_type -> ci.v1.RevokeTokenRequest
-	1, // 6: ci.v1.TokenService.CreateToken:output_type -> ci.v1.CreateTokenResponse
-	3, // 7: ci.v1.TokenService.ListTokens:output_type -> ci.v1.ListTokensResponse
-	7, // 8: ci.v1.TokenService.RevokeToken:output_type -> google.protobuf.Empty
-	6, // [6:9] is the sub-list for method output_type
-	3, // [3:6] is the sub-list for method input_type
+	6, // 0: ci.v1.CreateTokenRequest.token:type_name -> ci.v1.NewToken
+	7, // 1: ci.v1.CreateTokenResponse.token:type_name -> ci.v1.Token
+	7, // 2: ci.v1.ListTokensResponse.tokens:type_name -> ci.v1.Token
+	0, // 3: ci.v1.TokenService.WhoAmI:input_type -> ci.v1.WhoAmIRequest
+	1, // 4: ci.v1.TokenService.CreateToken:input_type -> ci.v1.CreateTokenRequest
+	3, // 5: ci.v1.TokenService.ListTokens:input_type -> ci.v1.ListTokensRequest
+	5, // 6: ci.v1.TokenService.RevokeToken:input_type -> ci.v1.RevokeTokenRequest
+	8, // 7: ci.v1.TokenService.WhoAmI:output_type -> ci.v1.Caller
+	2, // 8: ci.v1.TokenService.CreateToken:output_type -> ci.v1.CreateTokenResponse
+	4, // 9: ci.v1.TokenService.ListTokens:output_type -> ci.v1.ListTokensResponse
+	9, // 10: ci.v1.TokenService.RevokeToken:output_type -> google.protobuf.Empty
+	7, // [7:11] is the sub-list for method output_type
+	3, // [3:7] is the sub-list for method input_type
 	3, // [3:3] is the sub-list for extension type_name
 	3, // [3:3] is the sub-list for extension extendee
 	0, // [0:3] is the sub-list for field type_name
@@ -361,7 +405,7 @@ func file_ci_v1_token_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ci_v1_token_service_proto_rawDesc), len(file_ci_v1_token_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

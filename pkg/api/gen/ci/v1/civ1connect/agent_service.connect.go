@@ -38,6 +38,8 @@ const (
 	AgentServiceListAgentsProcedure = "/ci.v1.AgentService/ListAgents"
 	// AgentServiceDrainAgentProcedure is the fully-qualified name of the AgentService's DrainAgent RPC.
 	AgentServiceDrainAgentProcedure = "/ci.v1.AgentService/DrainAgent"
+	// AgentServiceGetDrainProcedure is the fully-qualified name of the AgentService's GetDrain RPC.
+	AgentServiceGetDrainProcedure = "/ci.v1.AgentService/GetDrain"
 	// AgentServiceUndrainAgentProcedure is the fully-qualified name of the AgentService's UndrainAgent
 	// RPC.
 	AgentServiceUndrainAgentProcedure = "/ci.v1.AgentService/UndrainAgent"
@@ -51,7 +53,9 @@ type AgentServiceClient interface {
 	ListAgents(context.Context, *v1.ListAgentsRequest) (*v1.ListAgentsResponse, error)
 	// Orders an agent to take nothing new. Repeating it replaces the order.
 	DrainAgent(context.Context, *v1.DrainAgentRequest) (*v1.Drain, error)
-	// Lets an agent take runs again. Repeating it is safe.
+	// How an agent's drain stands: who ordered it, and which runs are left. 404 while it is not drained.
+	GetDrain(context.Context, *v1.GetDrainRequest) (*v1.Drain, error)
+	// Lets an agent take runs again. Repeating it is safe. 409 when its own process was told to end.
 	UndrainAgent(context.Context, *v1.UndrainAgentRequest) (*emptypb.Empty, error)
 	// Lists how many runs wait in each lane.
 	ListQueues(context.Context, *v1.ListQueuesRequest) (*v1.ListQueuesResponse, error)
@@ -80,6 +84,12 @@ func NewAgentServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(agentServiceMethods.ByName("DrainAgent")),
 			connect.WithClientOptions(opts...),
 		),
+		getDrain: connect.NewClient[v1.GetDrainRequest, v1.Drain](
+			httpClient,
+			baseURL+AgentServiceGetDrainProcedure,
+			connect.WithSchema(agentServiceMethods.ByName("GetDrain")),
+			connect.WithClientOptions(opts...),
+		),
 		undrainAgent: connect.NewClient[v1.UndrainAgentRequest, emptypb.Empty](
 			httpClient,
 			baseURL+AgentServiceUndrainAgentProcedure,
@@ -99,6 +109,7 @@ func NewAgentServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 type agentServiceClient struct {
 	listAgents   *connect.Client[v1.ListAgentsRequest, v1.ListAgentsResponse]
 	drainAgent   *connect.Client[v1.DrainAgentRequest, v1.Drain]
+	getDrain     *connect.Client[v1.GetDrainRequest, v1.Drain]
 	undrainAgent *connect.Client[v1.UndrainAgentRequest, emptypb.Empty]
 	listQueues   *connect.Client[v1.ListQueuesRequest, v1.ListQueuesResponse]
 }
@@ -115,6 +126,15 @@ func (c *agentServiceClient) ListAgents(ctx context.Context, req *v1.ListAgentsR
 // DrainAgent calls ci.v1.AgentService.DrainAgent.
 func (c *agentServiceClient) DrainAgent(ctx context.Context, req *v1.DrainAgentRequest) (*v1.Drain, error) {
 	response, err := c.drainAgent.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetDrain calls ci.v1.AgentService.GetDrain.
+func (c *agentServiceClient) GetDrain(ctx context.Context, req *v1.GetDrainRequest) (*v1.Drain, error) {
+	response, err := c.getDrain.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -145,7 +165,9 @@ type AgentServiceHandler interface {
 	ListAgents(context.Context, *v1.ListAgentsRequest) (*v1.ListAgentsResponse, error)
 	// Orders an agent to take nothing new. Repeating it replaces the order.
 	DrainAgent(context.Context, *v1.DrainAgentRequest) (*v1.Drain, error)
-	// Lets an agent take runs again. Repeating it is safe.
+	// How an agent's drain stands: who ordered it, and which runs are left. 404 while it is not drained.
+	GetDrain(context.Context, *v1.GetDrainRequest) (*v1.Drain, error)
+	// Lets an agent take runs again. Repeating it is safe. 409 when its own process was told to end.
 	UndrainAgent(context.Context, *v1.UndrainAgentRequest) (*emptypb.Empty, error)
 	// Lists how many runs wait in each lane.
 	ListQueues(context.Context, *v1.ListQueuesRequest) (*v1.ListQueuesResponse, error)
@@ -170,6 +192,12 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(agentServiceMethods.ByName("DrainAgent")),
 		connect.WithHandlerOptions(opts...),
 	)
+	agentServiceGetDrainHandler := connect.NewUnaryHandlerSimple(
+		AgentServiceGetDrainProcedure,
+		svc.GetDrain,
+		connect.WithSchema(agentServiceMethods.ByName("GetDrain")),
+		connect.WithHandlerOptions(opts...),
+	)
 	agentServiceUndrainAgentHandler := connect.NewUnaryHandlerSimple(
 		AgentServiceUndrainAgentProcedure,
 		svc.UndrainAgent,
@@ -188,6 +216,8 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 			agentServiceListAgentsHandler.ServeHTTP(w, r)
 		case AgentServiceDrainAgentProcedure:
 			agentServiceDrainAgentHandler.ServeHTTP(w, r)
+		case AgentServiceGetDrainProcedure:
+			agentServiceGetDrainHandler.ServeHTTP(w, r)
 		case AgentServiceUndrainAgentProcedure:
 			agentServiceUndrainAgentHandler.ServeHTTP(w, r)
 		case AgentServiceListQueuesProcedure:
@@ -207,6 +237,10 @@ func (UnimplementedAgentServiceHandler) ListAgents(context.Context, *v1.ListAgen
 
 func (UnimplementedAgentServiceHandler) DrainAgent(context.Context, *v1.DrainAgentRequest) (*v1.Drain, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ci.v1.AgentService.DrainAgent is not implemented"))
+}
+
+func (UnimplementedAgentServiceHandler) GetDrain(context.Context, *v1.GetDrainRequest) (*v1.Drain, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ci.v1.AgentService.GetDrain is not implemented"))
 }
 
 func (UnimplementedAgentServiceHandler) UndrainAgent(context.Context, *v1.UndrainAgentRequest) (*emptypb.Empty, error) {

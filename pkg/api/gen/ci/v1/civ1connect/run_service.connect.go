@@ -39,6 +39,8 @@ const (
 	RunServiceTriggerRunsProcedure = "/ci.v1.RunService/TriggerRuns"
 	// RunServiceGetRunProcedure is the fully-qualified name of the RunService's GetRun RPC.
 	RunServiceGetRunProcedure = "/ci.v1.RunService/GetRun"
+	// RunServiceFindRunProcedure is the fully-qualified name of the RunService's FindRun RPC.
+	RunServiceFindRunProcedure = "/ci.v1.RunService/FindRun"
 	// RunServiceListJobRunsProcedure is the fully-qualified name of the RunService's ListJobRuns RPC.
 	RunServiceListJobRunsProcedure = "/ci.v1.RunService/ListJobRuns"
 	// RunServiceListRunsProcedure is the fully-qualified name of the RunService's ListRuns RPC.
@@ -61,6 +63,9 @@ type RunServiceClient interface {
 	// Returns a run. With wait the answer is held until the run is so far, or
 	// the time is up: the answer is then the run as it is.
 	GetRun(context.Context, *v1.GetRunRequest) (*v1.Run, error)
+	// Returns a run by its id alone, which no two runs share; the rest is as in
+	// GetRun. One of a job that the caller may not know of is not there.
+	FindRun(context.Context, *v1.FindRunRequest) (*v1.Run, error)
 	// Lists the runs of one job, newest first.
 	ListJobRuns(context.Context, *v1.ListJobRunsRequest) (*v1.ListRunsResponse, error)
 	// Lists runs of all jobs that the caller may see, newest first.
@@ -103,6 +108,12 @@ func NewRunServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...
 			connect.WithSchema(runServiceMethods.ByName("GetRun")),
 			connect.WithClientOptions(opts...),
 		),
+		findRun: connect.NewClient[v1.FindRunRequest, v1.Run](
+			httpClient,
+			baseURL+RunServiceFindRunProcedure,
+			connect.WithSchema(runServiceMethods.ByName("FindRun")),
+			connect.WithClientOptions(opts...),
+		),
 		listJobRuns: connect.NewClient[v1.ListJobRunsRequest, v1.ListRunsResponse](
 			httpClient,
 			baseURL+RunServiceListJobRunsProcedure,
@@ -141,6 +152,7 @@ type runServiceClient struct {
 	triggerRun  *connect.Client[v1.TriggerRunRequest, v1.TriggerRunResponse]
 	triggerRuns *connect.Client[v1.TriggerRunsRequest, v1.TriggerRunsResponse]
 	getRun      *connect.Client[v1.GetRunRequest, v1.Run]
+	findRun     *connect.Client[v1.FindRunRequest, v1.Run]
 	listJobRuns *connect.Client[v1.ListJobRunsRequest, v1.ListRunsResponse]
 	listRuns    *connect.Client[v1.ListRunsRequest, v1.ListRunsResponse]
 	abortRun    *connect.Client[v1.AbortRunRequest, v1.Run]
@@ -169,6 +181,15 @@ func (c *runServiceClient) TriggerRuns(ctx context.Context, req *v1.TriggerRunsR
 // GetRun calls ci.v1.RunService.GetRun.
 func (c *runServiceClient) GetRun(ctx context.Context, req *v1.GetRunRequest) (*v1.Run, error) {
 	response, err := c.getRun.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// FindRun calls ci.v1.RunService.FindRun.
+func (c *runServiceClient) FindRun(ctx context.Context, req *v1.FindRunRequest) (*v1.Run, error) {
+	response, err := c.findRun.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -230,6 +251,9 @@ type RunServiceHandler interface {
 	// Returns a run. With wait the answer is held until the run is so far, or
 	// the time is up: the answer is then the run as it is.
 	GetRun(context.Context, *v1.GetRunRequest) (*v1.Run, error)
+	// Returns a run by its id alone, which no two runs share; the rest is as in
+	// GetRun. One of a job that the caller may not know of is not there.
+	FindRun(context.Context, *v1.FindRunRequest) (*v1.Run, error)
 	// Lists the runs of one job, newest first.
 	ListJobRuns(context.Context, *v1.ListJobRunsRequest) (*v1.ListRunsResponse, error)
 	// Lists runs of all jobs that the caller may see, newest first.
@@ -266,6 +290,12 @@ func NewRunServiceHandler(svc RunServiceHandler, opts ...connect.HandlerOption) 
 		RunServiceGetRunProcedure,
 		svc.GetRun,
 		connect.WithSchema(runServiceMethods.ByName("GetRun")),
+		connect.WithHandlerOptions(opts...),
+	)
+	runServiceFindRunHandler := connect.NewUnaryHandlerSimple(
+		RunServiceFindRunProcedure,
+		svc.FindRun,
+		connect.WithSchema(runServiceMethods.ByName("FindRun")),
 		connect.WithHandlerOptions(opts...),
 	)
 	runServiceListJobRunsHandler := connect.NewUnaryHandlerSimple(
@@ -306,6 +336,8 @@ func NewRunServiceHandler(svc RunServiceHandler, opts ...connect.HandlerOption) 
 			runServiceTriggerRunsHandler.ServeHTTP(w, r)
 		case RunServiceGetRunProcedure:
 			runServiceGetRunHandler.ServeHTTP(w, r)
+		case RunServiceFindRunProcedure:
+			runServiceFindRunHandler.ServeHTTP(w, r)
 		case RunServiceListJobRunsProcedure:
 			runServiceListJobRunsHandler.ServeHTTP(w, r)
 		case RunServiceListRunsProcedure:
@@ -335,6 +367,10 @@ func (UnimplementedRunServiceHandler) TriggerRuns(context.Context, *v1.TriggerRu
 
 func (UnimplementedRunServiceHandler) GetRun(context.Context, *v1.GetRunRequest) (*v1.Run, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ci.v1.RunService.GetRun is not implemented"))
+}
+
+func (UnimplementedRunServiceHandler) FindRun(context.Context, *v1.FindRunRequest) (*v1.Run, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ci.v1.RunService.FindRun is not implemented"))
 }
 
 func (UnimplementedRunServiceHandler) ListJobRuns(context.Context, *v1.ListJobRunsRequest) (*v1.ListRunsResponse, error) {

@@ -34,6 +34,8 @@ const (
 // reflection-formatted method names, remove the leading slash and convert the remaining slash to a
 // period.
 const (
+	// TokenServiceWhoAmIProcedure is the fully-qualified name of the TokenService's WhoAmI RPC.
+	TokenServiceWhoAmIProcedure = "/ci.v1.TokenService/WhoAmI"
 	// TokenServiceCreateTokenProcedure is the fully-qualified name of the TokenService's CreateToken
 	// RPC.
 	TokenServiceCreateTokenProcedure = "/ci.v1.TokenService/CreateToken"
@@ -46,6 +48,8 @@ const (
 
 // TokenServiceClient is a client for the ci.v1.TokenService service.
 type TokenServiceClient interface {
+	// Says whom the token of the request stands for, and until when.
+	WhoAmI(context.Context, *v1.WhoAmIRequest) (*v1.Caller, error)
 	// Makes a token. Its bearer is shown this once and never again.
 	CreateToken(context.Context, *v1.CreateTokenRequest) (*v1.CreateTokenResponse, error)
 	// Lists tokens, oldest first, revoked ones too.
@@ -65,6 +69,12 @@ func NewTokenServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 	baseURL = strings.TrimRight(baseURL, "/")
 	tokenServiceMethods := v1.File_ci_v1_token_service_proto.Services().ByName("TokenService").Methods()
 	return &tokenServiceClient{
+		whoAmI: connect.NewClient[v1.WhoAmIRequest, v1.Caller](
+			httpClient,
+			baseURL+TokenServiceWhoAmIProcedure,
+			connect.WithSchema(tokenServiceMethods.ByName("WhoAmI")),
+			connect.WithClientOptions(opts...),
+		),
 		createToken: connect.NewClient[v1.CreateTokenRequest, v1.CreateTokenResponse](
 			httpClient,
 			baseURL+TokenServiceCreateTokenProcedure,
@@ -88,9 +98,19 @@ func NewTokenServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 
 // tokenServiceClient implements TokenServiceClient.
 type tokenServiceClient struct {
+	whoAmI      *connect.Client[v1.WhoAmIRequest, v1.Caller]
 	createToken *connect.Client[v1.CreateTokenRequest, v1.CreateTokenResponse]
 	listTokens  *connect.Client[v1.ListTokensRequest, v1.ListTokensResponse]
 	revokeToken *connect.Client[v1.RevokeTokenRequest, emptypb.Empty]
+}
+
+// WhoAmI calls ci.v1.TokenService.WhoAmI.
+func (c *tokenServiceClient) WhoAmI(ctx context.Context, req *v1.WhoAmIRequest) (*v1.Caller, error) {
+	response, err := c.whoAmI.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // CreateToken calls ci.v1.TokenService.CreateToken.
@@ -122,6 +142,8 @@ func (c *tokenServiceClient) RevokeToken(ctx context.Context, req *v1.RevokeToke
 
 // TokenServiceHandler is an implementation of the ci.v1.TokenService service.
 type TokenServiceHandler interface {
+	// Says whom the token of the request stands for, and until when.
+	WhoAmI(context.Context, *v1.WhoAmIRequest) (*v1.Caller, error)
 	// Makes a token. Its bearer is shown this once and never again.
 	CreateToken(context.Context, *v1.CreateTokenRequest) (*v1.CreateTokenResponse, error)
 	// Lists tokens, oldest first, revoked ones too.
@@ -137,6 +159,12 @@ type TokenServiceHandler interface {
 // and JSON codecs. They also support gzip compression.
 func NewTokenServiceHandler(svc TokenServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
 	tokenServiceMethods := v1.File_ci_v1_token_service_proto.Services().ByName("TokenService").Methods()
+	tokenServiceWhoAmIHandler := connect.NewUnaryHandlerSimple(
+		TokenServiceWhoAmIProcedure,
+		svc.WhoAmI,
+		connect.WithSchema(tokenServiceMethods.ByName("WhoAmI")),
+		connect.WithHandlerOptions(opts...),
+	)
 	tokenServiceCreateTokenHandler := connect.NewUnaryHandlerSimple(
 		TokenServiceCreateTokenProcedure,
 		svc.CreateToken,
@@ -157,6 +185,8 @@ func NewTokenServiceHandler(svc TokenServiceHandler, opts ...connect.HandlerOpti
 	)
 	return "/ci.v1.TokenService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
+		case TokenServiceWhoAmIProcedure:
+			tokenServiceWhoAmIHandler.ServeHTTP(w, r)
 		case TokenServiceCreateTokenProcedure:
 			tokenServiceCreateTokenHandler.ServeHTTP(w, r)
 		case TokenServiceListTokensProcedure:
@@ -171,6 +201,10 @@ func NewTokenServiceHandler(svc TokenServiceHandler, opts ...connect.HandlerOpti
 
 // UnimplementedTokenServiceHandler returns CodeUnimplemented from all methods.
 type UnimplementedTokenServiceHandler struct{}
+
+func (UnimplementedTokenServiceHandler) WhoAmI(context.Context, *v1.WhoAmIRequest) (*v1.Caller, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ci.v1.TokenService.WhoAmI is not implemented"))
+}
 
 func (UnimplementedTokenServiceHandler) CreateToken(context.Context, *v1.CreateTokenRequest) (*v1.CreateTokenResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ci.v1.TokenService.CreateToken is not implemented"))

@@ -1,0 +1,155 @@
+package rig
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// AgentBox is an agent in an image of its own, with a Docker engine in the same
+// container, as deploy/docker has it, put together from programs of this machine.
+type AgentBox struct {
+	Gateway string // an address of the test's machine that the box reaches
+
+	machine *Engine
+}
+
+// boxData is where the box's engine and agent keep what outlives the container.
+const boxData = "/var/lib/ci-agent"
+
+// NewAgentBox makes the image, and a network for the box. End it, also when this fails.
+func NewAgentBox(ctx context.Context, bin Binaries) (*AgentBox, error) {
+	contents, err := engineContents()
+	if err != nil {
+		return nil, err
+	}
+	git, err := gitPrograms()
+	if err != nil {
+		return nil, err
+	}
+	contents.Programs = append(append(contents.Programs, git...), bin.Path("ci-agent"))
+	delete(contents.Texts, "/start")
+	libraries, _ := filepath.Glob("/lib/*-linux-gnu") // where the agent looks for what its toolbox's programs need
+	contents.Texts["/etc/ld.so.conf"] = strings.Join(libraries, "\n") + "\n"
+	contents.Texts["/var/run/README"] = "an engine expects this folder\n"
+	contents.Config = []string{
+		"ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin CI_AGENT_DATA=" + boxData + "/agent CI_ENGINE_FLAGS=--storage-driver=fuse-overlayfs",
+		"VOLUME " + boxData,
+	}
+	outer, err := OpenDocker()
+	if err != nil {
+		return nil, err
+	}
+	b := &AgentBox{machine: &Engine{outer: outer}}
+	if b.machine.image, err = outer.Image(ctx, "ci-e2e-agent", contents); err != nil {
+		return b, err
+	}
+	err = b.machine.makeNetwork(ctx)
+	b.Gateway = b.machine.Gateway
+	return b, err
+}
+
+// gitPrograms are git and what it calls by itself for a fetch.
+func gitPrograms() ([]string, error) {
+	out, err := exec.Command("git", "--exec-path").Output()
+	if err != nil {
+		return nil, fmt.Errorf("this machine lacks git: %w", err)
+	}
+	programs := []string{find("git")}
+	for _, helper := range []string{"git", "git-remote-http", "git-remote-https"} {
+		programs = append(programs, filepath.Join(strings.TrimSpace(string(out)), helper))
+	}
+	return programs, nil
+}
+
+// Create makes the container, and returns the command that starts it, once or
+// again: it hands signals on and ends with the container, and as it. The box
+// ends by itself when ctx was to, should the test be killed.
+func (b *AgentBox) Create(ctx context.Context, bin Binaries, env []string, args ...string) ([]string, error) {
+	life := 15 * time.Minute
+	if deadline, ok := ctx.Deadline(); ok {
+		life = time.Until(deadline) + time.Minute
+	}
+	err := b.machine.create(ctx, map[string]any{
+		"Image": b.machine.image, "Env": env, "Cmd": args,
+		"Entrypoint": []string{"/bin/timeout", fmt.Sprintf("%.0f", life.Seconds()), bin.Path("ci-agent"), "with-engine"},
+	})
+	return []string{find("docker"), "start", "--attach", b.machine.container}, err
+}
+
+// Freeze has the box's engine answer nothing any more until Thaw. Its agent and
+// its containers go on.
+func (b *AgentBox) Freeze(ctx context.Context) error { return b.signal(ctx, "STOP") }
+
+// Thaw is the end of Freeze.
+func (b *AgentBox) Thaw(ctx context.Context) error { return b.signal(ctx, "CONT") }
+
+func (b *AgentBox) signal(ctx context.Context, name string) error {
+	out, err := exec.CommandContext(ctx, find("docker"), "exec", b.machine.container, "/bin/killall", "-"+name, "dockerd").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("the box's engine can't be signalled: %w: %s", err, out)
+	}
+	return nil
+}
+
+// Bare says what the engine of a box that has ended keeps on its disk beside
+// images: nothing, if its agent cleaned up.
+func (b *AgentBox) Bare(ctx context.Context) error {
+	for folder, own := range map[string][]string{"containers": nil, "volumes": {"metadata.db", "backingFsBlockDev"}} {
+		left, err := b.list(ctx, boxData+"/engine/"+folder, own)
+		if err != nil {
+			return err
+		}
+		if len(left) > 0 {
+			return fmt.Errorf("the box's engine has %s: %v", folder, left)
+		}
+	}
+	return nil
+}
+
+// list names what is in a folder of the box, but for the engine's own.
+func (b *AgentBox) list(ctx context.Context, folder string, own []string) (names []string, err error) {
+	archive, err := b.machine.outer.call(ctx, http.MethodGet, "/containers/"+b.machine.container+"/archive?path="+folder, nil)
+	if err != nil {
+		return nil, err
+	}
+	for r := tar.NewReader(strings.NewReader(string(archive))); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return names, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the list of %s in the box: %w", folder, err)
+		}
+		in := strings.TrimPrefix(strings.Trim(h.Name, "/"), path.Base(folder))
+		name, _, _ := strings.Cut(strings.Trim(in, "/"), "/")
+		if name != "" && !slices.Contains(own, name) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+}
+
+// Said is the end of what the box said.
+func (b *AgentBox) Said(ctx context.Context) string { return b.machine.Said(ctx) }
+
+// End removes the box with everything in it.
+func (b *AgentBox) End(ctx context.Context) error {
+	if b == nil {
+		return nil
+	}
+	var err error
+	if m := b.machine; m.container != "" {
+		err = m.outer.Remove(ctx, []string{"containers/" + m.container})
+		m.container = ""
+	}
+	return errors.Join(err, b.machine.End(ctx))
+}
