@@ -109,8 +109,8 @@ func TestOpenIsGivenUpThoughTheEngineHangs(t *testing.T) {
 		giveUp()
 		f.before.Store(nil)
 		close(woken)
-		require.NoError(t, d.Close(t.Context()))
-		eventually(t, func() bool { return len(objects(t, d)) == 0 }, "nothing stays")
+		// What the engine was at when it was given up, it may make after the first look.
+		eventually(t, func() bool { return d.Close(t.Context()) == nil && len(objects(t, d)) == 0 }, "nothing stays")
 		if err == nil {
 			require.Greater(t, n, int64(5), "Open makes more than that")
 			return
