@@ -126,11 +126,14 @@ func TestUplink(t *testing.T) {
 		"postgres": func() string { return server.Database(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each waits for leases to end, and with them for most of its time
 			t.Run("direct", func(t *testing.T) {
+				t.Parallel()
 				f := newFleet(t, bin, database())
 				uplinktest.Run(t, uplinktest.World{Admin: f.admin, Depth: f.broker(t).Depth, Open: f.direct(t)})
 			})
 			t.Run("connect", func(t *testing.T) {
+				t.Parallel()
 				f := newFleet(t, bin, database())
 				uplinktest.Run(t, uplinktest.World{Admin: f.admin, Depth: f.broker(t).Depth, Open: func(t testing.TB, agent string) uplinktest.Side {
 					a := f.agent(t, agent, http.DefaultTransport)
