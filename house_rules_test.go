@@ -22,6 +22,7 @@ func TestRulesBite(t *testing.T) {
 		{"houses", "backend/engine/x.go", `package engine; import _ "ci/agentd"`, []string{"imports agentd; if", "houses never import each other"}},
 		{"doors", "backend/engine/x.go", `package engine; import _ "ci/cmd/cid"`, []string{"imports cmd/cid; if", "nothing imports a door"}},
 		{"layer", "backend/pipeline/x.go", `package pipeline; import _ "ci/backend/engine"`, []string{"imports backend/engine; if", "a layer on the API knows the API alone"}},
+		{"provider", "cmd/terraform-provider-ci/provider/x.go", `package provider; import _ "ci/backend/store"`, []string{"imports backend/store; if", "a layer on the API knows the API alone"}},
 		{"generated", "backend/engine/x.go", `package engine; import _ "ci/pkg/api/gen/v1"`, []string{"imports pkg/api/gen/v1; if", "generated code is seen by"}},
 		{"fence", "backend/engine/x.go", `package engine; import _ "example.org/big/client"`, []string{"row `example.org/big` of the fences"}},
 		{"init", "backend/engine/x.go", `package engine; func init() {}`, []string{"init runs unasked"}},
