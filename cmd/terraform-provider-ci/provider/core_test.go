@@ -170,7 +170,7 @@ func plain(t *testing.T, v tftypes.Value) any {
 		}
 		return list
 	}
-	fields := map[string]any{}
+	fields := map[string]any{} // an object, or a map
 	for name, item := range taken[map[string]tftypes.Value](t, v) {
 		fields[name] = plain(t, item)
 	}

@@ -40,9 +40,12 @@ func (m *managed[M]) place(ctx context.Context, field string) (at path.Path, ok 
 			next = at.AtListIndex(n)
 		}
 		if _, diags := m.schema.TypeAtPath(ctx, next); diags.HasError() {
-			return at, ok
+			break
 		}
 		at, ok = next, true
+	}
+	if !ok && m.text != "" {
+		return path.Root(m.text), true
 	}
 	return at, ok
 }

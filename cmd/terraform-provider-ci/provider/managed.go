@@ -21,6 +21,8 @@ type kind[M any] struct {
 	// there is once on a server has fixed instead, and no attributes to name.
 	id    []string
 	fixed string
+	// text is the attribute with a text whose lines the API's faults name; "" has none.
+	text string
 	// check says what is wrong with a configuration before anything is asked. nil checks nothing.
 	check func(given *M) error
 	// create makes what is wanted and returns it as it is then. What there is

@@ -107,12 +107,13 @@ func or(v types.String, variable string) string {
 
 func (p *provider) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{
-		managedAs(job()), managedAs(secret()),
+		managedAs(job()), managedAs(secret()), managedAs(sshKey()), managedAs(token()),
+		managedAs(eventTrigger()), managedAs(pipeline()), managedAs(config()),
 	}
 }
 
 func (p *provider) DataSources(context.Context) []func() datasource.DataSource { return nil }
 
 func (p *provider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
-	return nil
+	return []func() ephemeral.EphemeralResource{newLease}
 }

@@ -85,6 +85,9 @@ func (r *thing) proposed(given tftypes.Value) tftypes.Value {
 func (r *thing) try(config map[string]any) []string {
 	r.t.Helper()
 	p := r.plan(config)
+	if p.empty {
+		return nil // OpenTofu does nothing then
+	}
 	if p.replace {
 		if said := r.destroy(); said != nil {
 			return said
