@@ -48,7 +48,7 @@ func (c *console) types(keys ...string) {
 
 // TestTerminal lives through a failure in a real terminal, without leaving the
 // keyboard: find the failed run, read why, run it again with a change, watch it,
-// download its result, drain the agent; and the server goes away and comes back.
+// download its result, drain the agent, take a pipeline to its end; and the server goes away and comes back.
 func TestTerminal(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts a real server and containers")
@@ -88,6 +88,7 @@ func TestTerminal(t *testing.T) {
 	c.runsAgain()
 	c.downloads(home)
 	c.drains(api, cid.Agent)
+	c.pipes(api)
 	c.outlives(cid)
 
 	c.types("q")
@@ -175,6 +176,28 @@ func (c *console) drains(api *rig.Client, agent string) {
 	c.sees("Sure?")
 	c.types("y")
 	c.sees("ready")
+}
+
+// pipes starts a pipeline, approves what it asks, sees it end, and goes from a step to its run.
+func (c *console) pipes(api *rig.Client) {
+	program := "all(run('calm'))\napprove('ship it?')\n"
+	check(c.T, api.Call(c.ctx, "PUT", "/pipelines/release", map[string]string{"program": program}, nil))
+	c.types("5")
+	c.sees("▸ release")
+	c.types("t")
+	c.sees("Start pipeline release?")
+	c.types("y")
+	c.sees("release/1", "? ship it?")
+	c.types("a")
+	c.sees("Approve in release/1")
+	c.types("looks good", "C-s")
+	c.sees("Sure?")
+	c.types("y")
+	c.sees("✓ approved", "✓ succeeded  release/1")
+	c.types("g", "Enter")
+	c.sees("› calm/5", "succeeded")
+	c.types("q", "q")
+	c.sees("LAST RUN", "release   ✓ succeeded")
 }
 
 // outlives sees the server go and come back. The screen answers meanwhile.

@@ -74,7 +74,7 @@ func (d *drawn) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 // notices when it is seen a frame later. What follows on a key is not of them.
 func patient(msg tea.Msg) bool {
 	switch msg.(type) {
-	case feed.ConsoleGrew, feed.Snapshot, feed.Link, screen.Tick, frameDue:
+	case feed.ConsoleGrew, feed.Snapshot, feed.Pipelines, feed.Link, screen.Tick, frameDue:
 		return true
 	}
 	return false

@@ -45,6 +45,10 @@ type fakeClient struct {
 	putAt    int64
 	triggerd ci.Trigger
 	value    string
+
+	pipelines []ci.Pipeline
+	pipeRuns  []ci.PipelineRun // with their calls
+	started   map[string]string
 }
 
 func (f *fakeClient) say(format string, args ...any) error {
@@ -231,6 +235,12 @@ func sample() *fakeClient {
 		secrets: []ci.Secret{{Job: "unit-test", Name: "API_KEY", Version: 3, UpdatedAt: noon.Add(-time.Hour), UpdatedBy: "alice"}, {Job: "unit-test", Name: "DEPLOY_TOKEN", Version: 1, UpdatedAt: noon.Add(-48 * time.Hour), UpdatedBy: "bob"}},
 		bytes:   report,
 		console: consoleText(),
+
+		pipelines: []ci.Pipeline{
+			{Name: "nightly", Version: 2, UpdatedBy: "bob"},
+			{Name: "release", Version: 3, UpdatedBy: "alice", Parameters: []ci.PipelineParameter{{Name: "branch", Type: "string", Default: "main"}, {Name: "dry", Type: "bool", Default: "false"}, {Name: "version", Type: "string", Required: true}}},
+		},
+		pipeRuns: samplePipelineRuns(),
 	}
 }
 
@@ -259,7 +269,7 @@ func newStage(t testing.TB, c *fakeClient, w, h int, p termenv.Profile, dark boo
 	t.Helper()
 	s := &stage{t: t, client: c}
 	now := func() time.Time { return noon }
-	world := &screen.World{Theme: theme.New(p, dark), Feed: feed.New(t.Context(), c, now), Now: now}
+	world := &screen.World{Theme: theme.New(p, dark), Feed: feed.New(t.Context(), c, c, now), Now: now}
 	world.Tools = screen.Tools{
 		Copy: func(text string) error { s.copied = text; return nil }, Spill: t.TempDir(),
 		Edit: func(_ string, text []byte, secret bool, done func([]byte, error) tea.Msg) tea.Cmd {
@@ -282,10 +292,11 @@ func newStage(t testing.TB, c *fakeClient, w, h int, p termenv.Profile, dark boo
 		s.do(l.Init())
 	}
 	s.send(feed.Link{Online: true, Since: noon})
-	snap, err := feed.New(t.Context(), c, now).Look()
+	snap, err := feed.New(t.Context(), c, c, now).Look()
 	if err == nil {
 		s.send(snap)
 	}
+	s.send(feed.New(t.Context(), c, c, now).LookAtPipelines())
 	return s
 }
 

@@ -204,6 +204,55 @@ func TestHelpIsWhole(t *testing.T) {
 	}
 }
 
+func TestPipelines(t *testing.T) {
+	t.Parallel()
+	s := setup(t).keys("5", "down")
+	require.Contains(t, s.shows(), "1 running")
+	require.Contains(t, s.shows(), "● running    release/7", "the last runs of the one under the cursor")
+	s.keys("o", "a", "ship it", "ctrl+s")
+	require.Empty(t, s.client.said, "an answer is asked for twice")
+	s.keys("n", "x", "esc", "a", "ship it", "ctrl+s", "y")
+	require.Equal(t, []string{"answer release/7 4 true ship it"}, s.client.said)
+	require.Contains(t, s.shows(), "Approved in release/7.")
+	require.Contains(t, s.shows(), "✓ approved")
+	s.keys("a")
+	require.Contains(t, s.shows(), "Nothing waits for an answer.")
+
+	s.keys("home", "down", "enter")
+	require.Equal(t, "unit-test/38", s.top().Title(), "from a step to its run")
+	s.keys("q", "F")
+	require.Contains(t, s.shows(), "goes on", "what goes on is not run again")
+	s.keys("A", "y")
+	require.Equal(t, "abort pipeline release/7", s.client.said[1])
+	require.Contains(t, s.shows(), "An abort was asked for")
+	s.keys("q", "enter", "down", "F", "y")
+	require.Equal(t, "rerun release/6 true", s.client.said[2])
+	require.Equal(t, "release/8", s.top().Title(), "the new run is shown")
+	s.keys("q", "q", "t", "tab", "right", "tab", "1.5", "ctrl+s")
+	require.Equal(t, map[string]string{"branch": "main", "dry": "true", "version": "1.5"}, s.client.started)
+}
+
+// TestPipelineIsLive sees a run go on and end, and its server go away between.
+func TestPipelineIsLive(t *testing.T) {
+	t.Parallel()
+	s := setup(t).keys("5", "down", "o")
+	run := s.client.pipeRuns[0]
+	run.Calls = append(run.Calls[:len(run.Calls):len(run.Calls)], ci.PipelineCall{ID: "5", Kind: ci.CallRun, Title: "deploy", Began: noon, After: []string{"4"}})
+	s.send(feed.PipelineRunLoaded{Name: "release", ID: 7, Run: &run, Held: true})
+	require.Contains(t, s.shows(), "└ deploy")
+	older := s.client.pipeRuns[0]
+	s.send(feed.PipelineRunLoaded{Name: "release", ID: 7, Run: &older})
+	require.Contains(t, s.shows(), "└ deploy", "an answer that was overtaken takes nothing back")
+	s.send(feed.PipelineRunLoaded{Name: "release", ID: 7, Err: errors.New("gone"), Held: true})
+	require.Contains(t, s.shows(), "not up to date: gone")
+	require.Contains(t, s.shows(), "└ deploy", "what is known stays")
+	run.Status, run.Outcome, run.Done = ci.StatusDone, ci.OutcomeSucceeded, noon
+	s.client.pipeRuns[0] = run
+	s.do(s.top().Update(screen.Tick{At: noon.Add(3e9)}))
+	require.NotContains(t, s.shows(), "not up to date")
+	require.Contains(t, s.shows(), "✓ succeeded  release/7")
+}
+
 func TestFastTyping(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
@@ -225,6 +274,8 @@ func TestPalette(t *testing.T) {
 	require.Equal(t, "Agents", s.top().Title())
 	s.keys(":", "drain", "enter")
 	require.Contains(t, s.shows(), "Drain box-1")
+	s.keys("esc", ":", "start pipeline nightly", "enter", "y")
+	require.Equal(t, "start nightly", s.client.said[0])
 }
 
 func TestMouse(t *testing.T) {

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -38,6 +39,13 @@ func views() map[string]func(*stage) {
 		"agents":          keys("3", "down"),
 		"agent-drain":     keys("3", "d"),
 		"queue":           keys("4"),
+		"pipelines":       keys("5", "down"),
+		"pipeline-start":  keys("5", "down", "t", "tab", "tab"),
+		"pipeline-runs":   keys("5", "down", "enter", "down"),
+		"pipeline":        keys("5", "down", "o", "end"),
+		"pipeline-failed": keys("5", "down", "enter", "down", "enter", "down"),
+		"pipeline-answer": keys("5", "down", "o", "a", "looks good", "enter"),
+		"pipeline-away":   func(s *stage) { s.client.err = errors.New("gone"); keys("5", "down", "o")(s) },
 		"run":             at(),
 		"run-end":         at("G"),
 		"run-running":     keys("down", "enter"),
@@ -164,14 +172,20 @@ func TestHostile(t *testing.T) {
 			c := sample()
 			s := newStage(t, c, 100, 30, termenv.ANSI256, true)
 			lead(s) // by the names that the keys know
-			for _, v := range []any{&c.jobs, &c.runs, &c.agents, &c.queues, &c.results, &c.secrets, &c.report} {
+			c.err = nil
+			for _, v := range []any{&c.jobs, &c.runs, &c.agents, &c.queues, &c.results, &c.secrets, &c.report, &c.pipelines, &c.pipeRuns} {
 				poison(reflect.ValueOf(v))
 			}
 			c.console = strings.Repeat(hostile+"\n", 50)
-			snap, err := feed.New(t.Context(), c, s.world.Now).Look()
+			snap, err := feed.New(t.Context(), c, c, s.world.Now).Look()
 			must(t, err)
 			s.send(snap)
 			s.send(feed.Details{Ref: ci.RunRef{Job: "unit-test", Run: 41}, Run: &c.runs[5], Results: c.results, Children: c.runs[4:5], Queue: &c.report, Tail: []byte(c.console)})
+			s.send(feed.New(t.Context(), c, c, s.world.Now).LookAtPipelines())
+			for i, id := range []int64{7, 6} {
+				s.send(feed.PipelineRunsLoaded{Name: "release", Runs: c.pipeRuns})
+				s.send(feed.PipelineRunLoaded{Name: "release", ID: id, Run: &c.pipeRuns[i]})
+			}
 			s.send(feed.SecretsLoaded{Job: "unit-test", Secrets: c.secrets})
 			s.send(feed.Link{Since: noon, Err: fmt.Errorf("%s", hostile)})
 			harmless(t, s.draw())

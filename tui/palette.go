@@ -8,6 +8,7 @@ import (
 
 	"ci/pkg/ci"
 	"ci/pkg/terminal"
+	"ci/tui/pipelinelist"
 	"ci/tui/runlist"
 	"ci/tui/runview"
 	"ci/tui/screen"
@@ -16,7 +17,7 @@ import (
 	"ci/tui/widget"
 )
 
-// palette finds commands, jobs and runs by some letters of their names.
+// palette finds commands, jobs, pipelines and runs by some letters of their names.
 type palette struct {
 	program *program
 	input   widget.Input
@@ -53,6 +54,14 @@ func newPalette(p *program) *palette {
 			q.all = append(q.all,
 				entry{"runs of " + j.Name, "", func() tea.Cmd { return push(runlist.New(p.world, j.Name)) }},
 				entry{"trigger " + j.Name, "", func() tea.Cmd { return trigger.Form(p.world, j, nil) }})
+		}
+	}
+	if p.world.Pipelines != nil {
+		for i := range p.world.Pipelines.List {
+			l := &p.world.Pipelines.List[i]
+			q.all = append(q.all,
+				entry{"runs of pipeline " + l.Name, "", func() tea.Cmd { return push(pipelinelist.NewRuns(p.world, l.Name)) }},
+				entry{"start pipeline " + l.Name, "", func() tea.Cmd { return pipelinelist.Start(p.world, l) }})
 		}
 	}
 	q.match()

@@ -12,6 +12,8 @@ import (
 	"ci/tui/agentlist"
 	"ci/tui/feed"
 	"ci/tui/joblist"
+	"ci/tui/pipelinelist"
+	"ci/tui/pipelineview"
 	"ci/tui/queuelist"
 	"ci/tui/runlist"
 	"ci/tui/runview"
@@ -19,7 +21,7 @@ import (
 	"ci/tui/theme"
 )
 
-// program is the whole terminal UI as bubbletea drives it: the four lists, the
+// program is the whole terminal UI as bubbletea drives it: the five lists, the
 // screens on top of them, and what lies over all.
 type program struct {
 	world  *screen.World
@@ -49,7 +51,7 @@ var (
 	keyQuit    = screen.Bind("quit", "ctrl+c")
 	keyReload  = screen.Bind("look at the server now", "ctrl+r")
 	keyRedraw  = screen.Bind("draw anew", "ctrl+l")
-	keyLists   = screen.Bind("runs, jobs, agents, queue", "1…4")
+	keyLists   = screen.Bind("runs, jobs, agents, queue, pipelines", "1…5")
 )
 
 func globalKeys() []key.Binding {
@@ -57,10 +59,12 @@ func globalKeys() []key.Binding {
 }
 
 func newProgram(w *screen.World, server string) *program {
-	return &program{
+	p := &program{
 		world: w, server: server,
-		lists: []screen.Screen{runlist.New(w, ""), joblist.New(w), agentlist.New(w), queuelist.New(w)},
+		lists: []screen.Screen{runlist.New(w, ""), joblist.New(w), agentlist.New(w), queuelist.New(w), pipelinelist.New(w)},
 	}
+	w.Top = p.top
+	return p
 }
 
 // open puts a run up before the program starts.
@@ -112,6 +116,8 @@ func (p *program) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return p, nil
 	case feed.Snapshot:
 		p.world.Last = &m
+	case feed.Pipelines:
+		p.world.Pipelines = &m
 	case feed.Acted:
 		return p, p.acted(m)
 	case ground:
@@ -179,12 +185,17 @@ func (p *program) acted(m feed.Acted) tea.Cmd {
 	}
 	p.say(m.Said)
 	cmds := p.tell(m)
-	if m.Made && m.Run != nil {
-		s := runview.New(p.world, ci.RunRef{Job: m.Run.Job, Run: m.Run.ID}, runview.Overview)
-		p.stack = append(p.stack, s)
-		cmds = append(cmds, s.Init())
+	var s screen.Screen
+	switch {
+	case m.Made && m.Run != nil:
+		s = runview.New(p.world, ci.RunRef{Job: m.Run.Job, Run: m.Run.ID}, runview.Overview)
+	case m.Made && m.Pipeline != nil:
+		s = pipelineview.New(p.world, m.Pipeline.Pipeline, m.Pipeline.ID)
+	default:
+		return tea.Batch(cmds...)
 	}
-	return tea.Batch(cmds...)
+	p.stack = append(p.stack, s)
+	return tea.Batch(append(cmds, s.Init())...)
 }
 
 // back takes the top screen away.

@@ -1,8 +1,8 @@
-// Package tui is the terminal UI: runs, jobs, agents and queues of one server on
+// Package tui is the terminal UI: runs, jobs, agents, queues and pipelines of one server on
 // a full screen, live. Everything goes through pkg/api; this house knows no other.
 //
 // A screen is a room of its own (runlist, runview, logview, joblist, agentlist,
-// queuelist). feed is the only caller of the client. Nothing that waits
+// queuelist, pipelinelist, pipelineview). feed is the only caller of the client. Nothing that waits
 // runs on the update loop.
 package tui
 
@@ -30,6 +30,8 @@ import (
 // Config is what the terminal UI needs. All but Open, Theme and Spill are required.
 type Config struct {
 	Client feed.Client
+	// Pipelines is the API of pipelines, which may be another server's.
+	Pipelines feed.PipelineClient
 	// Server is the server's address as people see it.
 	Server string
 	// In and Out are the terminal.
@@ -57,7 +59,7 @@ func Run(ctx context.Context, c Config) error {
 		dark, known = c.Theme != "light", true
 	}
 	world := &screen.World{
-		Theme: theme.New(theme.Depth(c.Env), dark), Feed: feed.New(ctx, c.Client, c.Now), Now: c.Now,
+		Theme: theme.New(theme.Depth(c.Env), dark), Feed: feed.New(ctx, c.Client, c.Pipelines, c.Now), Now: c.Now,
 		Tools: screen.Tools{Copy: out.copy, Edit: editor{c.Env, terminal}.edit, WriteJob: c.WriteJob, ReadJob: c.ReadJob, Spill: spillFolder(c.Env)},
 	}
 	p := newProgram(world, c.Server)
@@ -93,7 +95,7 @@ func Run(ctx context.Context, c Config) error {
 func Plain(ctx context.Context, c Config, in io.Reader, out io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	return plain.New(feed.New(ctx, c.Client, c.Now), in, out, c.Now).Run(ctx)
+	return plain.New(feed.New(ctx, c.Client, c.Pipelines, c.Now), in, out, c.Now).Run(ctx)
 }
 
 // spillFolder is where console output is kept that is too much for memory: not

@@ -39,7 +39,9 @@ type Acted struct {
 	Err  error
 	// Run is the run that it made or changed; nil for other things.
 	Run *ci.Run
-	// Made says that Run is a new one.
+	// Pipeline is the run of a pipeline that it made or changed; nil for other things.
+	Pipeline *ci.PipelineRun
+	// Made says that Run or Pipeline is a new one.
 	Made bool
 }
 

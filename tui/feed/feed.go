@@ -93,13 +93,16 @@ type Changed struct{ Run int64 }
 // Feed is one server's picture and calls.
 type Feed struct {
 	client Client
+	pipes  PipelineClient
 	now    func() time.Time
 	ctx    context.Context // of everything; the program ends with it
 
-	wake    chan struct{}
-	mu      sync.Mutex
-	runs    int  // how many are wanted
-	jobsOld bool // somebody has changed a job
+	wake      chan struct{}
+	wakePipes chan struct{}
+	mu        sync.Mutex
+	runs      int       // how many are wanted
+	jobsOld   bool      // somebody has changed a job
+	watchedAt time.Time // when somebody last looked at pipelines
 
 	// Owned by Run.
 	snap Snapshot
@@ -108,8 +111,8 @@ type Feed struct {
 }
 
 // New makes a feed whose calls all end with ctx.
-func New(ctx context.Context, client Client, now func() time.Time) *Feed {
-	return &Feed{client: client, now: now, ctx: ctx, wake: make(chan struct{}, 1), runs: PageOfRuns, seen: map[string]time.Time{}, snap: Snapshot{Denied: map[string]string{}}}
+func New(ctx context.Context, client Client, pipelines PipelineClient, now func() time.Time) *Feed {
+	return &Feed{client: client, pipes: pipelines, now: now, ctx: ctx, wake: make(chan struct{}, 1), wakePipes: make(chan struct{}, 1), runs: PageOfRuns, seen: map[string]time.Time{}, snap: Snapshot{Denied: map[string]string{}}}
 }
 
 // Look asks for the whole picture once. It is for programs that don't call Run.
@@ -121,9 +124,9 @@ func (f *Feed) Look() (Snapshot, error) {
 
 // Wake makes the feed look at once.
 func (f *Feed) Wake() {
-	select {
-	case f.wake <- struct{}{}:
-	default:
+	knock(f.wake)
+	if f.watched() {
+		knock(f.wakePipes)
 	}
 }
 
@@ -135,11 +138,12 @@ func (f *Feed) More() {
 	f.Wake()
 }
 
-// Run keeps the picture up to date until ctx ends; send gets Snapshot, Link and Changed.
+// Run keeps the picture up to date until ctx ends; send gets Snapshot, Pipelines, Link and Changed.
 func (f *Feed) Run(send func(tea.Msg)) {
-	var listener sync.WaitGroup
-	listener.Go(func() { f.listen(send) })
-	defer listener.Wait()
+	var others sync.WaitGroup
+	others.Go(func() { f.listen(send) })
+	others.Go(func() { f.pipelines(send) })
+	defer others.Wait()
 	pause := firstPause
 	for f.ctx.Err() == nil {
 		err := f.refresh()

@@ -17,12 +17,13 @@ import (
 
 // server is one that goes away and comes back.
 type server struct {
-	Client // what is not called here
-	mu     sync.Mutex
-	err    error
-	lists  int
-	denied error
-	events chan ci.Event
+	Client         // what is not called here
+	PipelineClient // the same
+	mu             sync.Mutex
+	err            error
+	lists          int
+	denied         error
+	events         chan ci.Event
 }
 
 func (s *server) set(err error) {
@@ -56,6 +57,12 @@ func (s *server) ListAgents(context.Context) ([]ci.Agent, error) {
 	}
 	return nil, s.denied
 }
+
+// ListPipelines is of a server apart, which is never there.
+func (s *server) ListPipelines(context.Context) iter.Seq2[ci.Pipeline, error] {
+	return one(ci.Pipeline{}, ci.Errorf(ci.CodeUnavailable, "no pipelines"))
+}
+
 func (s *server) Queues(context.Context) ([]ci.QueueDepth, error) { return nil, s.state() }
 
 func (s *server) Events(ctx context.Context, _ int64) iter.Seq2[ci.Event, error] {
@@ -93,7 +100,7 @@ func TestAwayAndBack(t *testing.T) {
 	t.Parallel()
 	s := &server{events: make(chan ci.Event), denied: ci.Errorf(ci.CodeForbidden, "not for you")}
 	ctx, cancel := context.WithCancel(t.Context())
-	f := New(ctx, s, time.Now)
+	f := New(ctx, s, s, time.Now)
 	msgs := make(chan tea.Msg, 1000)
 	done := make(chan struct{})
 	go func() { defer close(done); f.Run(func(m tea.Msg) { msgs <- m }) }()
@@ -103,6 +110,8 @@ func TestAwayAndBack(t *testing.T) {
 	snap := await(t, msgs, any)
 	require.Equal(t, "not for you", snap.Denied["agents"], "what is denied does not hide the rest")
 	require.Len(t, snap.Runs, 1)
+	f.WatchPipelines() // looks at once
+	require.ErrorContains(t, await(t, msgs, func(p Pipelines) bool { return p.Err != nil }).Err, "no pipelines", "pipelines may be away alone")
 
 	s.set(ci.Errorf(ci.CodeUnavailable, "gone"))
 	s.events <- ci.Event{Run: 7}
@@ -149,7 +158,7 @@ func TestConsoleGoesOn(t *testing.T) {
 	t.Parallel()
 	s := &stream{parts: []string{"one\n!", "", "two\n"}}
 	now := time.Now()
-	f := New(t.Context(), s, func() time.Time { return now })
+	f := New(t.Context(), s, nil, func() time.Time { return now })
 	var got strings.Builder
 	c := f.Console(ci.RunRef{Job: "a", Run: 1}, &got)
 	defer c.Close()

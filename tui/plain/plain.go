@@ -65,6 +65,13 @@ func verbs() []verb {
 		{"agents", "", "list agents: their load and what they have left", 0, (*Talk).agents},
 		{"drain", "AGENT [REASON…]", "have an agent take nothing new", 1, (*Talk).drain},
 		{"undrain", "AGENT", "let it take runs again", 1, (*Talk).undrain},
+		{"pipelines", "[WORD…]", "list pipelines and how their last runs ended", 0, (*Talk).pipelines},
+		{"pipeline", "PIPELINE/RUN", "say what a run of a pipeline has done, and what it asks for", 1, (*Talk).pipeline},
+		{"start", "PIPELINE [NAME=VALUE…]", "start a pipeline", 1, (*Talk).start},
+		{"approve", "PIPELINE/RUN [STEP]", "say yes to what it asks", 1, (*Talk).approve},
+		{"reject", "PIPELINE/RUN [STEP]", "say no to what it asks", 1, (*Talk).reject},
+		{"rerun", "PIPELINE/RUN [all]", "run again what failed of a pipeline, or all", 1, (*Talk).rerun},
+		{"stop", "PIPELINE/RUN", "end a run of a pipeline, and all that it has triggered", 1, (*Talk).stop},
 		{"help", "", "list what can be asked for", 0, (*Talk).help},
 	}
 }

@@ -39,6 +39,10 @@ type World struct {
 	Now   func() time.Time
 	// Last is the newest state of the server, owned by the program.
 	Last *feed.Snapshot
+	// Pipelines is that of the pipelines.
+	Pipelines *feed.Pipelines
+	// Top is the screen that is seen.
+	Top func() Screen
 }
 
 // Tools are what a screen needs of the machine it is shown on.

@@ -10,9 +10,11 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"ci/pkg/api"
 	"ci/pkg/ci"
 )
 
@@ -36,13 +38,30 @@ var (
 
 // pipelines is the server of pipelines: the API's own, or one apart.
 func (a *app) pipelines() (*rest, error) {
-	r, err := a.rest()
+	e, err := a.pipelineEndpoint()
+	if err != nil {
+		return nil, err
+	}
+	return newREST(e, a.userAgent()), nil
+}
+
+func (a *app) pipelineEndpoint() (endpoint, error) {
+	e, err := a.endpoint()
 	if apart := a.Env("CI_PIPELINES_URL"); err == nil && apart != "" {
-		if r.URL, err = checkURL(apart); err != nil {
-			return nil, usagef("CI_PIPELINES_URL: %w", err)
+		if e.URL, err = checkURL(apart); err != nil {
+			return e, usagef("CI_PIPELINES_URL: %w", err)
 		}
 	}
-	return r, err
+	return e, err
+}
+
+// pipelineClient is the API of pipelines; retry is as in dial.
+func (a *app) pipelineClient(retry time.Duration) (*api.Client, error) {
+	e, err := a.pipelineEndpoint()
+	if err != nil {
+		return nil, err
+	}
+	return api.New(api.Config{URL: e.URL, Token: e.Token, UserAgent: a.userAgent(), Retry: retry})
 }
 
 // ask sends in, unless nil, and reads the answer into out; the document is returned as it is, too.

@@ -23,7 +23,7 @@ func newTUI(a *app) *cobra.Command {
 		Use:     "tui [RUN]",
 		Aliases: []string{"ui"},
 		Short:   "Open the terminal UI; ci without a verb does so too",
-		Long: "Open the terminal UI: runs, jobs, agents and the queue on a full screen, live. ? shows the keys.\n\n" +
+		Long: "Open the terminal UI: runs, jobs, agents, the queue and pipelines on a full screen, live. ? shows the keys.\n\n" +
 			"`ci tui unit-test@latest` begins with a run.\n\n" +
 			"With --plain, CI_PLAIN=1 or TERM=dumb it speaks in lines instead, one question and one answer after\n" +
 			"the other, for screen readers and terminals that can't do more.",
@@ -52,8 +52,12 @@ func (o *tuiOptions) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	pipelines, err := o.pipelineClient(-1)
+	if err != nil {
+		return err
+	}
 	config := tui.Config{
-		Client: c, Server: e.URL, Env: o.Env, Now: o.Now, Theme: o.theme,
+		Client: c, Pipelines: pipelines, Server: e.URL, Env: o.Env, Now: o.Now, Theme: o.theme,
 		WriteJob: writeJob,
 		ReadJob:  readJob,
 	}
