@@ -19,7 +19,7 @@ FUZZ_TIME ?= 10s
 help: ## Print this list.
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	  /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: build ## Show the whole way of a run: a job by API, a trigger by curl, console, results, and a clean Docker.
@@ -34,6 +34,12 @@ build: modules ## Build the static binaries bin/ci, bin/cid and bin/ci-agent.
 	@mkdir -p bin
 	go build -ldflags "$(LDFLAGS)" -o bin/ ./cmd/ci ./cmd/cid ./cmd/ci-agent
 	@ls -l bin/ci bin/cid bin/ci-agent
+
+.PHONY: provider
+provider: modules ## Build bin/terraform-provider-ci, the provider for OpenTofu and Terraform.
+	@mkdir -p bin
+	go build -ldflags "$(LDFLAGS)" -o bin/ ./cmd/terraform-provider-ci
+	@ls -l bin/terraform-provider-ci
 
 .PHONY: images
 images: build ## Build the images of cid and ci-agent; where no registry is reached, on a Debian that is made here.
@@ -69,6 +75,10 @@ fuzz: modules ## Fuzz every parser of foreign input, FUZZ_TIME (10s) each.
 test-gitea: modules ## Test webhooks, clones and commit statuses against a real Gitea; its first build takes minutes.
 	@tools/need.sh git postgresql
 	@tools/gitea.sh
+
+.PHONY: test-terraform
+test-terraform: modules ## Test the provider with a real OpenTofu; its first build takes minutes.
+	@CI_TOFU=$$(tools/opentofu.sh) && export CI_TOFU && go test ./e2e/terraform -count=1 -v
 
 .PHONY: chaos
 chaos: modules ## Hurt a whole fleet in every way, with 300 runs (CHAOS_RUNS) for each fault: about an hour. CHAOS_SEED plays one again.

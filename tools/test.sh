@@ -48,6 +48,9 @@ images() {
   BIN=$work/bin IMAGES="cid agent" tools/images.sh "$tag"
 }
 
+# opentofu builds it once for each version; the tests of the provider start it.
+opentofu() { CI_TOFU=$(tools/opentofu.sh) && export CI_TOFU; }
+
 # tests runs those of the packages in its first argument, with the flags of go
 # test in the others; go vet was a step of its own. A test that fails runs once
 # more when all others are over, and is named in the summary either way: what
@@ -93,6 +96,7 @@ step "staticcheck" staticcheck
 step "charts" charts
 step "programs" programs
 step "images" images
+step "OpenTofu" opentofu
 step "tests" tests "$(others | tr "\n" " ")"
 step "tests with containers" tests "${engine[*]}" -p 1
 

@@ -1,0 +1,4 @@
+resource "ci_pipeline" "release" {
+  name    = "release"
+  program = file("${path.module}/release.star")
+}
