@@ -2,7 +2,10 @@ package chaos
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
+	"net/http"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -10,30 +13,43 @@ import (
 	"ci/e2e/rig"
 )
 
+// harm is what a fault may do to runs. No fault may do more.
+type harm int
+
+const (
+	harmless harm = iota
+	loses         // their agent is killed, frozen or cut off, and they are lost
+	fills         // their agent's disk is full, and they end as an error that says so
+)
+
 // fleetFault is something that happens to a fleet, and is over when happens returns.
 type fleetFault struct {
 	name    string
-	loses   bool // runs may be lost by it: their agent was killed, frozen or cut off
+	harm    harm
 	happens func(*fleet) error
 }
 
 var fleetFaults = []fleetFault{
-	{"nothing", false, func(*fleet) error { return nil }},
-	{"a cid is killed", false, func(f *fleet) error { return f.killCid(0) }},
-	{"the other cid is killed", false, func(f *fleet) error { return f.killCid(1) }},
-	{"an agent is killed", true, func(f *fleet) error { return f.killAgent(0) }},
-	{"an agent with a token alone is killed", true, func(f *fleet) error { return f.killAgent(1) }},
-	{"an agent is frozen beyond its lease", true, (*fleet).freeze},
-	{"each NATS server is killed in turn", false, (*fleet).killNATS},
-	{"the queue is wiped", false, (*fleet).wipe},
-	{"Postgres crashes", false, func(f *fleet) error { f.postgres.Restart(f.t, true); return nil }},
-	{"an agent is cut off from the database", true, (*fleet).partition},
-	{"the way to the database is slow", false, (*fleet).drag},
-	{"the way to S3 is slow", false, (*fleet).dragS3},
-	{"S3 hangs", false, (*fleet).hangS3},
-	{"connections to S3 are cut", false, (*fleet).cutS3},
-	{"an agent is drained and comes back", false, (*fleet).drainAgent},
-	{"an agent's Docker engine hangs", false, (*fleet).hangEngine},
+	{"nothing", harmless, func(*fleet) error { return nil }},
+	{"a cid is killed", harmless, func(f *fleet) error { return f.killCid(0) }},
+	{"the other cid is killed", harmless, func(f *fleet) error { return f.killCid(1) }},
+	{"an agent is killed", loses, func(f *fleet) error { return f.killAgent(0) }},
+	{"an agent with a token alone is killed", loses, func(f *fleet) error { return f.killAgent(1) }},
+	{"an agent is frozen beyond its lease", loses, (*fleet).freeze},
+	{"each NATS server is killed in turn", harmless, (*fleet).killNATS},
+	{"the queue is wiped", harmless, (*fleet).wipe},
+	{"Postgres crashes", harmless, func(f *fleet) error { f.postgres.Restart(f.t, true); return nil }},
+	{"an agent is cut off from the database", loses, (*fleet).partition},
+	{"an agent's network loses packets", harmless, (*fleet).lose},
+	{"an agent's network is narrow", harmless, (*fleet).narrow},
+	{"Postgres' disk is full", harmless, (*fleet).fillPostgres},
+	{"an agent's disk is full", fills, (*fleet).fillAgent},
+	{"the way to the database is slow", harmless, (*fleet).drag},
+	{"the way to S3 is slow", harmless, (*fleet).dragS3},
+	{"S3 hangs", harmless, (*fleet).hangS3},
+	{"connections to S3 are cut", harmless, (*fleet).cutS3},
+	{"an agent is drained and comes back", harmless, (*fleet).drainAgent},
+	{"an agent's Docker engine hangs", harmless, (*fleet).hangEngine},
 }
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -112,13 +128,98 @@ func (f *fleet) partition() error {
 }
 
 // lag holds back what a client sends.
-type lag struct{ each atomic.Int64 }
+type lag struct {
+	each atomic.Int64 // nanoseconds for each piece
+	size atomic.Int64 // nanoseconds for each byte
+}
 
-func (l *lag) hold([]byte) rig.Fate {
-	if d := time.Duration(l.each.Load()); d > 0 {
+func (l *lag) hold(data []byte) rig.Fate {
+	if d := time.Duration(l.each.Load() + l.size.Load()*int64(len(data))); d > 0 {
 		pause(d)
 	}
 	return rig.Pass
+}
+
+// lose drops one packet in twenty of all that the first agent sends and gets.
+func (f *fleet) lose() error {
+	const share = 0.05
+	if !f.net.Apart() { // then what is lost comes later, as TCP has it
+		f.t.Log("no network of its own can be made here: what would be lost is late")
+		return f.drag()
+	}
+	if err := f.net.Lose(f.ctx, share); err != nil {
+		return err
+	}
+	pause(fleetLease)
+	return f.net.Find(f.ctx, share)
+}
+
+// narrow lets the first agent send and get 64 kbit a second.
+func (f *fleet) narrow() error {
+	if f.net.Apart() {
+		if err := f.net.Narrow(f.ctx, "64kbit"); err != nil {
+			return err
+		}
+		pause(fleetLease)
+		return f.net.Widen(f.ctx)
+	}
+	f.t.Log("no network of its own can be made here: what the agent sends to the database alone is slow")
+	f.slow.size.Store(int64(time.Second / (64_000 / 8)))
+	pause(fleetLease)
+	f.slow.size.Store(0)
+	return nil
+}
+
+// fillPostgres leaves Postgres no space for as long as a lease may bear. It may
+// stop by that, and is started again by an administrator who has made some.
+func (f *fleet) fillPostgres() error {
+	if f.disk == nil {
+		f.t.Log("nothing can be mounted here: Postgres has no disk of its own that could be filled")
+		return nil
+	}
+	if err := f.disk.Fill(); err != nil {
+		return err
+	}
+	if f.postgres.Try(f.ctx, "CREATE TABLE filler AS SELECT repeat(md5(n::text), 100) FROM generate_series(1, 20000) n") == nil {
+		f.t.Error("Postgres had space for a large table on a full disk")
+	}
+	pause(fleetLease / 3)
+	err := f.disk.Free()
+	f.postgres.Restart(f.t, true)
+	return err
+}
+
+// fillAgent leaves the third agent no space until it says so, and then some.
+func (f *fleet) fillAgent() error {
+	if err := f.box.Fill(f.ctx); err != nil {
+		return err
+	}
+	full := f.refuses(f.machines[2].id, "of disk are free", true)
+	pause(fleetLease / 3)
+	return errors.Join(full, f.box.Free(f.ctx), f.refuses(f.machines[2].id, "of disk are free", false))
+}
+
+// refuses waits until an agent says that it takes no runs for a reason, or no
+// more says so.
+func (f *fleet) refuses(agent, reason string, does bool) error {
+	return rig.Poll(f.ctx, time.Minute, func() error {
+		var all struct {
+			Agents []struct {
+				ID       string
+				Refusals map[string]string
+			}
+		}
+		if err := f.cids[0].Client().Call(f.ctx, http.MethodGet, "/agents", nil, &all); err != nil {
+			return err
+		}
+		for _, a := range all.Agents {
+			said := fmt.Sprint(a.Refusals)
+			if a.ID == agent && strings.Contains(said, reason) == does {
+				return nil
+			}
+		}
+		return fmt.Errorf("of %d agents %s does not refuse runs, or still does: %v", len(all.Agents), agent, all.Agents)
+	})
 }
 
 // drag makes each question of the first agent to the database wait for a moment.

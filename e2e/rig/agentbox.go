@@ -26,6 +26,9 @@ type AgentBox struct {
 // boxData is where the box's engine and agent keep what outlives the container.
 const boxData = "/var/lib/ci-agent"
 
+// boxAgent is the agent's own folder in it, on a disk that can be filled up: it has more than the gigabyte below which an agent takes no run.
+const boxAgent = boxData + "/agent"
+
 // NewAgentBox makes the image, and a network for the box. End it, also when this fails.
 func NewAgentBox(ctx context.Context, bin Binaries) (*AgentBox, error) {
 	contents, err := engineContents()
@@ -42,7 +45,7 @@ func NewAgentBox(ctx context.Context, bin Binaries) (*AgentBox, error) {
 	contents.Texts["/etc/ld.so.conf"] = strings.Join(libraries, "\n") + "\n"
 	contents.Texts["/var/run/README"] = "an engine expects this folder\n"
 	contents.Config = []string{
-		"ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin CI_AGENT_DATA=" + boxData + "/agent CI_ENGINE_FLAGS=--storage-driver=fuse-overlayfs",
+		"ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin CI_AGENT_DATA=" + boxAgent + " CI_ENGINE_FLAGS=--storage-driver=fuse-overlayfs",
 		"VOLUME " + boxData,
 	}
 	outer, err := OpenDocker()
@@ -82,7 +85,7 @@ func (b *AgentBox) Create(ctx context.Context, bin Binaries, env []string, args 
 	err := b.machine.create(ctx, map[string]any{
 		"Image": b.machine.image, "Env": env, "Cmd": args,
 		"Entrypoint": []string{"/bin/timeout", fmt.Sprintf("%.0f", life.Seconds()), bin.Path("ci-agent"), "with-engine"},
-	})
+	}, map[string]string{boxAgent: "size=1500m"})
 	return []string{find("docker"), "start", "--attach", b.machine.container}, err
 }
 
@@ -94,9 +97,23 @@ func (b *AgentBox) Freeze(ctx context.Context) error { return b.signal(ctx, "STO
 func (b *AgentBox) Thaw(ctx context.Context) error { return b.signal(ctx, "CONT") }
 
 func (b *AgentBox) signal(ctx context.Context, name string) error {
-	out, err := exec.CommandContext(ctx, find("docker"), "exec", b.machine.container, "/bin/killall", "-"+name, "dockerd").CombinedOutput()
+	return b.exec(ctx, "/bin/killall", "-"+name, "dockerd")
+}
+
+// Fill takes all space that is left on the disk of the box's agent, until Free.
+func (b *AgentBox) Fill(ctx context.Context) error {
+	return b.exec(ctx, "/bin/sh", "-c", "! dd if=/dev/zero of="+boxAgent+"/filler bs=64k 2>/dev/null")
+}
+
+// Free is the end of Fill.
+func (b *AgentBox) Free(ctx context.Context) error {
+	return b.exec(ctx, "/bin/rm", boxAgent+"/filler")
+}
+
+func (b *AgentBox) exec(ctx context.Context, command ...string) error {
+	out, err := exec.CommandContext(ctx, find("docker"), append([]string{"exec", b.machine.container}, command...)...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("the box's engine can't be signalled: %w: %s", err, out)
+		return fmt.Errorf("%s in the box: %w: %s", strings.Join(command, " "), err, out)
 	}
 	return nil
 }

@@ -145,9 +145,11 @@ func (e *Engine) makeNetwork(ctx context.Context) error {
 	return nil
 }
 
-// create makes the machine's container, which may do what an engine needs.
-func (e *Engine) create(ctx context.Context, config map[string]any) error {
+// create makes the machine's container, which may do what an engine needs. Each
+// of disks is a file system of its own in it, in memory: its folder, and its options.
+func (e *Engine) create(ctx context.Context, config map[string]any, disks map[string]string) error {
 	config["HostConfig"] = map[string]any{
+		"Tmpfs":       disks,
 		"NetworkMode": e.network, "ExtraHosts": []string{TestHost + ":" + e.Gateway}, "CgroupnsMode": "host", "Binds": []string{"/sys/fs/cgroup:/sys/fs/cgroup:rw"},
 		"CapAdd": []string{"ALL"}, "CapDrop": []string{"SYS_RESOURCE"},
 		"SecurityOpt": []string{"seccomp=unconfined", "apparmor=unconfined"}, "MaskedPaths": []string{}, "ReadonlyPaths": []string{},
@@ -162,7 +164,7 @@ func (e *Engine) create(ctx context.Context, config map[string]any) error {
 }
 
 func (e *Engine) launch(ctx context.Context) error {
-	if err := e.create(ctx, map[string]any{"Image": e.image, "Tty": true}); err != nil {
+	if err := e.create(ctx, map[string]any{"Image": e.image, "Tty": true}, nil); err != nil {
 		return err
 	}
 	if err := e.outer.post(ctx, "/containers/"+e.container+"/start", nil, nil); err != nil {

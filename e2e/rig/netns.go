@@ -89,6 +89,44 @@ func (n *Netns) Mend(ctx context.Context, port int) error {
 	return n.rules(ctx, "-D", port)
 }
 
+// Apart says whether it is a network of its own. Only such a one loses packets
+// and can be made narrow.
+func (n *Netns) Apart() bool { return n.Name != "" }
+
+// Lose drops a share (0 to 1) of all TCP packets between the inside and the
+// host, each way, until Find is called with the same share.
+func (n *Netns) Lose(ctx context.Context, share float64) error { return n.loss(ctx, "-I", share) }
+
+// Find takes a Lose back.
+func (n *Netns) Find(ctx context.Context, share float64) error { return n.loss(ctx, "-D", share) }
+
+func (n *Netns) loss(ctx context.Context, verb string, share float64) error {
+	var rules [][]string
+	for _, chain := range []string{"OUTPUT", "INPUT"} {
+		rules = append(rules, append(n.Command(), find("iptables"), "-w", verb, chain, "-p", "tcp",
+			"-m", "statistic", "--mode", "random", "--probability", strconv.FormatFloat(share, 'f', 3, 64), "-j", "DROP"))
+	}
+	return run(ctx, rules...)
+}
+
+// Narrow lets no more pass each way than rate says (as tc has it: "64kbit"),
+// until Widen is called. What does not pass at once waits in line.
+func (n *Netns) Narrow(ctx context.Context, rate string) error {
+	shape := []string{"root", "tbf", "rate", rate, "burst", "8kb", "latency", "2s"}
+	return run(ctx,
+		append([]string{"tc", "qdisc", "add", "dev", n.Name + "a"}, shape...),
+		append([]string{"tc", "-n", n.Name, "qdisc", "add", "dev", n.Name + "b"}, shape...),
+	)
+}
+
+// Widen takes a Narrow back.
+func (n *Netns) Widen(ctx context.Context) error {
+	return run(ctx,
+		[]string{"tc", "qdisc", "del", "dev", n.Name + "a", "root"},
+		[]string{"tc", "-n", n.Name, "qdisc", "del", "dev", n.Name + "b", "root"},
+	)
+}
+
 func (n *Netns) held(port int, do func(*Proxy)) error {
 	p := n.proxies[port]
 	if p == nil {

@@ -26,14 +26,21 @@ type Server struct {
 	url   url.URL
 	count atomic.Int64
 	// Of a server of our own: where it is, and what ends it.
-	bin, dir string
-	user     account
-	end      func(signal string)
+	bin, dir, data string
+	user           account
+	end            func(signal string)
 }
 
 // Start starts a server that ends with the test. Where the programs are
 // missing the test fails and says what to install: it is never skipped.
 func Start(t testing.TB) *Server {
+	t.Helper()
+	return StartOn(t, "")
+}
+
+// StartOn starts a server whose data are in a folder of the test's, empty as yet,
+// and else does as Start. An empty name means a temporary folder.
+func StartOn(t testing.TB, data string) *Server {
 	t.Helper()
 	if given := os.Getenv(Env); given != "" {
 		u, err := url.Parse(given)
@@ -43,13 +50,17 @@ func Start(t testing.TB) *Server {
 	bin := programs(t)
 	user := unprivileged(t)
 	dir := folder(t, user)
-	data := filepath.Join(dir, "data")
+	if data == "" {
+		data = filepath.Join(dir, "data")
+	} else if user.uid != 0 {
+		require.NoError(t, os.Chown(data, int(user.uid), int(user.gid)))
+	}
 	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
 	user.become(initdb, dir)
 	out, err := initdb.CombinedOutput()
 	require.NoError(t, err, "initdb: %s", out)
 	s := &Server{url: url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/postgres", RawQuery: url.Values{"host": {dir}}.Encode()}}
-	s.bin, s.dir, s.user = bin, dir, user
+	s.bin, s.dir, s.data, s.user = bin, dir, data, user
 	s.run(t)
 	t.Cleanup(func() { s.end("INT") })
 	s.wait(t, dir)
@@ -80,7 +91,7 @@ func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL.5432") 
 func (s *Server) run(t testing.TB) {
 	t.Helper()
 	const untilClosed = `"$@" & pid=$!; read -r signal; kill -${signal:-INT} $pid; wait $pid`
-	cmd := exec.Command("/bin/sh", "-c", untilClosed, "sh", filepath.Join(s.bin, "postgres"), "-D", filepath.Join(s.dir, "data"), "-k", s.dir,
+	cmd := exec.Command("/bin/sh", "-c", untilClosed, "sh", filepath.Join(s.bin, "postgres"), "-D", s.data, "-k", s.dir,
 		"-c", "listen_addresses=", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=300", "-c", "shared_buffers=64MB")
 	s.user.become(cmd, s.dir)
 	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -131,10 +142,16 @@ func (s *Server) Database(t testing.TB) string {
 // Exec runs one statement as the server's administrator.
 func (s *Server) Exec(t testing.TB, text string) {
 	t.Helper()
-	ctx := context.WithoutCancel(t.Context()) // it is used in clean-up, too
+	require.NoError(t, s.Try(context.WithoutCancel(t.Context()), text), text) // it is used in clean-up, too
+}
+
+// Try runs one statement as Exec does, and returns what the server says of it.
+func (s *Server) Try(ctx context.Context, text string) error {
 	conn, err := pgx.Connect(ctx, s.url.String())
-	require.NoError(t, err)
+	if err != nil {
+		return err
+	}
 	defer func() { _ = conn.Close(ctx) }()
 	_, err = conn.Exec(ctx, text)
-	require.NoError(t, err, text)
+	return err
 }
