@@ -25,6 +25,8 @@ import (
 	"ci/backend/podcost"
 	"ci/backend/source"
 	"ci/backend/store"
+	"ci/backend/trace"
+	"ci/pkg/ci"
 )
 
 // Config is where a Backend's parts live.
@@ -59,6 +61,8 @@ type Config struct {
 	Version  string
 	Log      *slog.Logger
 	Metrics  *prometheus.Registry
+	// Traces makes spans of requests and runs. Default: none are made.
+	Traces *trace.Tracer
 }
 
 // Backend is everything behind the API.
@@ -77,6 +81,7 @@ type Backend struct {
 	pipelinesToken *pipelinesToken // what they trigger with
 
 	config Config
+	traces *trace.Tracer
 	costs  *podcost.Keeper // nil: none are kept
 	http   http.Handler
 	inside *inprocess.Transport // how Pipelines and the pages reach the Handler
@@ -87,7 +92,10 @@ type Backend struct {
 // New opens every part, in the order of their dependence. On error what was
 // opened is closed.
 func New(ctx context.Context, c Config) (*Backend, error) {
-	b := &Backend{config: c, stop: make(chan struct{})}
+	b := &Backend{config: c, traces: c.Traces, stop: make(chan struct{})}
+	if b.traces == nil {
+		b.traces = &trace.Tracer{}
+	}
 	b.inside = inprocess.New(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.http.ServeHTTP(w, r) }))
 	if err := b.open(ctx); err != nil {
 		return nil, errors.Join(err, b.Close())
@@ -118,7 +126,10 @@ func (b *Backend) open(ctx context.Context) (err error) {
 	}
 	parts := engine.Config{
 		Store: b.Store, Queue: b.Queue.Queue, Bus: b.Queue.Bus(), Blobs: b.Blobs, Planner: b.Source,
-		Log: c.Log, URL: c.URL, Lease: c.Lease, Observe: newPhases(c.Metrics).observe,
+		Log: c.Log, URL: c.URL, Lease: c.Lease, Observe: b.observe(newPhases(c.Metrics)),
+	}
+	if b.traces.On() {
+		parts.NewTrace = b.traces.Begin
 	}
 	b.Secrets.Give(&parts)
 	if c.Repositories != nil {
@@ -138,6 +149,14 @@ func (b *Backend) open(ctx context.Context) (err error) {
 	}
 	b.http, err = b.handler(b.stop)
 	return err
+}
+
+// observe tells of a run that is done.
+func (b *Backend) observe(p *phases) func(*ci.Run) {
+	return func(r *ci.Run) {
+		p.observe(r)
+		b.traces.Done(r)
+	}
 }
 
 func orDefault(v, d string) string {

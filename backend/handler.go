@@ -23,6 +23,7 @@ func (b *Backend) handler(stop <-chan struct{}) (http.Handler, error) {
 		Console: b.Engine.Console(), Blobs: b.Blobs, ResultKey: engine.ResultKey,
 		CheckSpec: jobfile.ParseFreestyle,
 		CheckURL:  func(_ context.Context, url string) error { return b.Source.CheckURL(url) },
+		Trace:     b.traces.Of,
 		Ready:     b.Check, Warnings: b.Queue.Warnings, Schema: jobfile.Schema(), Hosts: b.config.Hosts, Log: b.config.Log, Stop: stop,
 		Layers: map[string]http.Handler{"/pipelines": b.Pipelines.Handler()},
 	}
@@ -50,7 +51,7 @@ func (b *Backend) withPages(h http.Handler, stop <-chan struct{}) (http.Handler,
 	if err != nil {
 		return nil, err
 	}
-	return pages.Handler(), nil
+	return b.traces.Handler(pages.Handler()), nil
 }
 
 // requests measures answers by route.

@@ -1,8 +1,6 @@
 package backend
 
 import (
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"ci/pkg/ci"
@@ -40,27 +38,7 @@ func newPhases(reg *prometheus.Registry) *phases {
 // observe notes every phase that a done run went through.
 func (p *phases) observe(r *ci.Run) {
 	p.done.WithLabelValues(string(r.Outcome)).Inc()
-	t := r.Times
-	for _, ph := range []struct {
-		phase    ci.Phase
-		from, to time.Time
-	}{
-		{ci.PhasePlanning, t.Triggered, first(t.Queued, t.Done)},
-		{ci.PhaseQueued, t.Queued, first(t.Claimed, t.Done)},
-		{ci.PhasePreparing, t.Claimed, first(t.Started, t.Done)},
-		{ci.PhaseRunning, t.Started, first(t.Collecting, t.Done)},
-		{ci.PhaseCollecting, t.Collecting, t.Done},
-	} {
-		if !ph.from.IsZero() {
-			p.seconds.WithLabelValues(string(ph.phase)).Observe(ph.to.Sub(ph.from).Seconds())
-		}
+	for _, ph := range r.PhaseTimes() {
+		p.seconds.WithLabelValues(string(ph.Phase)).Observe(ph.To.Sub(ph.From).Seconds())
 	}
-}
-
-// first returns the first time that is set.
-func first(a, b time.Time) time.Time {
-	if a.IsZero() {
-		return b
-	}
-	return a
 }

@@ -11,6 +11,7 @@ import (
 
 	"ci/backend/pipeline"
 	"ci/backend/pipeline/journal"
+	"ci/backend/trace"
 	"ci/pkg/api"
 	"ci/pkg/ci"
 	"ci/pkg/replay"
@@ -27,6 +28,8 @@ type PipelinesConfig struct {
 	// HTTP reaches the API. Default: over the network.
 	HTTP *http.Client
 	Log  *slog.Logger
+	// Traces makes spans of runs. Default: none are made.
+	Traces *trace.Tracer
 	// Stop ends held answers when it is closed. Default: never.
 	Stop <-chan struct{}
 }
@@ -44,6 +47,9 @@ const apiPatience = 3 * time.Second
 
 // OpenPipelines opens the journal and joins the parts. Run has to be called for work to begin.
 func OpenPipelines(ctx context.Context, c PipelinesConfig) (_ *Pipelines, err error) {
+	if c.Traces == nil {
+		c.Traces = &trace.Tracer{}
+	}
 	p := &Pipelines{}
 	defer func() {
 		if err != nil {
@@ -62,7 +68,7 @@ func OpenPipelines(ctx context.Context, c PipelinesConfig) (_ *Pipelines, err er
 		return nil, err
 	}
 	p.Service, err = pipeline.New(pipeline.Config{
-		Journal: p.journal, API: own, Evaluate: p.sandbox.Evaluate, Log: c.Log, Stop: c.Stop,
+		Journal: p.journal, API: own, Evaluate: p.sandbox.Evaluate, Log: c.Log, Stop: c.Stop, Trace: c.Traces.Recorded, Done: c.Traces.PipelineDone,
 		Who: func(ctx context.Context, bearer string) (*ci.Caller, error) {
 			caller, err := own.As(bearer)
 			if err != nil {
@@ -101,7 +107,7 @@ func (b *Backend) pipelines(ctx context.Context) error {
 		database = c.Database
 	}
 	p, err := OpenPipelines(ctx, PipelinesConfig{
-		Database: orDefault(database, "sqlite:"+filepath.Join(c.Dir, "pipelines.db")), URL: "http://" + b.insideHost(), Token: token.String, HTTP: &http.Client{Transport: b.inside}, Log: c.Log, Stop: b.stop,
+		Database: orDefault(database, "sqlite:"+filepath.Join(c.Dir, "pipelines.db")), URL: "http://" + b.insideHost(), Token: token.String, HTTP: &http.Client{Transport: b.inside}, Log: c.Log, Traces: b.traces, Stop: b.stop,
 	})
 	if err != nil {
 		return err

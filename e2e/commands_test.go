@@ -60,6 +60,8 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	variable VAR FILE              VAR gets the text of a file, without its line end
 //	github                         a GitHub for tests; sets GITHUB
 //	confirm FILE                   does at that GitHub what a person does with the page that ci forge setup has named in FILE
+//	collector                      takes traces; sets COLLECTOR
+//	span VAR TRACE NAME [PARENT]   soon the collector has a span of that name; VAR gets its id
 //	examples                       every example in the help of ci works
 //	bad-input                      see badinput_test.go
 func commands() map[string]command {
@@ -74,6 +76,7 @@ func commands() map[string]command {
 		"exec-clean": execCleanCommand, "busybox": busyboxCommand,
 		"server": serverCommand, "fill": fillCommand, "engine": engineCommand,
 		"github": githubCommand, "confirm": confirmCommand,
+		"collector": collectorCommand, "span": spanCommand,
 		"guide": guideCommand, "examples": examplesCommand, "variable": variableCommand,
 	}
 }

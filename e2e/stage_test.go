@@ -12,6 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"ci/backend/queue/queuetest/rabbitserver"
+	"ci/backend/trace/tracetest"
 	"ci/e2e/rig"
 	"ci/pkg/sshkey/sshdtest"
 )
@@ -31,6 +32,7 @@ type stage struct {
 	engine   *rig.Engine // nil: the scenario's Docker is that of the tests
 	answer   *rig.Answer
 	follow   *follow
+	traces   *tracetest.Collector
 	closers  []func() error
 }
 

@@ -15,6 +15,7 @@ import (
 	"ci/gh/app"
 	"ci/gh/checks"
 	"ci/gh/webhook"
+	"ci/pkg/ci"
 )
 
 // Config is what a GH needs. Every field is required but those that say otherwise.
@@ -31,10 +32,15 @@ type Config struct {
 	Log *slog.Logger
 	// Reconcile is the time between two looks for missed deliveries; 0 is the default.
 	Reconcile time.Duration
+	// Traced makes spans of the requests to a handler. Default: none are made.
+	Traced func(http.Handler) http.Handler
+	// Trace says where a request is in a distributed trace, nil for nowhere. Default: requests are nowhere.
+	Trace func(ctx context.Context) (place *ci.Trace, came bool)
 }
 
 // GH is the module of forges that cid mounts.
 type GH struct {
+	hooks  http.Handler
 	inbox  *webhook.Inbox
 	checks *checks.Checks
 }
@@ -48,15 +54,20 @@ func New(c Config) (*GH, error) {
 	if err != nil {
 		return nil, err
 	}
-	inbox := webhook.New(webhook.Config{Records: c.Records, Clients: c.Apps, Log: c.Log, Reconcile: c.Reconcile})
-	return &GH{inbox: inbox, checks: told}, nil
+	inbox := webhook.New(webhook.Config{Records: c.Records, Clients: c.Apps, Log: c.Log, Reconcile: c.Reconcile, Trace: c.Trace})
+	g := &GH{hooks: inbox, inbox: inbox, checks: told}
+	if c.Traced != nil {
+		g.hooks = c.Traced(inbox)
+	}
+	return g, nil
 }
 
 // Handler serves what forges call, and passes all else on to next.
 func (g *GH) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, webhook.Prefix) {
-			g.inbox.ServeHTTP(w, r)
+			r.Pattern = webhook.Prefix + "{forge}" // as a ServeMux does, for the names of spans
+			g.hooks.ServeHTTP(w, r)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -47,7 +47,7 @@ func environment(run *ci.Run, url string) []string {
 		env = append(env, name+"="+value)
 	}
 	slices.Sort(env)
-	return append(env,
+	env = append(env,
 		"CI=true",
 		"CI_JOB="+run.Job,
 		"CI_RUN_ID="+strconv.FormatInt(run.ID, 10),
@@ -55,6 +55,26 @@ func environment(run *ci.Run, url string) []string {
 		"CI_COMMIT_SHA="+run.CommitSHA,
 		"CI_BRANCH_NAME="+run.BranchName,
 	)
+	return append(env, traceVariables(run)...)
+}
+
+// traceVariables let the script's own programs go on with the run's trace. They are
+// there only where there is one: an empty one would be malformed. A parameter of the
+// same name is the job's own word, and stays.
+func traceVariables(run *ci.Run) (env []string) {
+	place := run.ScriptTrace()
+	if place == nil {
+		return nil
+	}
+	if place = ci.ParseTrace(place.Parent(), place.State); place == nil {
+		return nil // no backend of ours sends it
+	}
+	for _, v := range []struct{ name, value string }{{ci.TraceParentVariable, place.Parent()}, {ci.TraceStateVariable, place.State}} {
+		if _, taken := run.Parameters[v.name]; !taken && v.value != "" {
+			env = append(env, v.name+"="+v.value)
+		}
+	}
+	return env
 }
 
 // secretVariables are the secrets, one variable each, in the order of their names.

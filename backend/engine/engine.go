@@ -60,6 +60,9 @@ type Config struct {
 	AccessFor time.Duration
 	// Sweep is the time between two looks for stale, expired and overdue runs. Default 5 s.
 	Sweep time.Duration
+	// NewTrace begins the trace of a run of a job that is triggered in none; nil
+	// says that no spans are sent of runs.
+	NewTrace func(ctx context.Context, job string) *ci.Trace
 	// Observe, if set, is told how long each phase of a run took, once it is done.
 	Observe func(r *ci.Run)
 }

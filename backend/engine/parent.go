@@ -10,26 +10,41 @@ import (
 // triggered has none. It ends jobs that trigger themselves, directly or through others.
 const MaxDepth = 8
 
-// checkParents refuses triggers of runs that are over, or too deep.
-func (e *Engine) checkParents(ctx context.Context, ts []ci.Trigger) error {
-	checked := map[ci.RunRef]bool{}
-	for _, t := range ts {
-		if t.Parent == nil || checked[*t.Parent] {
-			continue
-		}
-		checked[*t.Parent] = true
-		if err := e.checkParent(ctx, *t.Parent); err != nil {
-			return err
-		}
+// scripts says where the scripts of runs are in their traces; nil for nowhere.
+type scripts map[ci.RunRef]*ci.Trace
+
+func (s scripts) of(run *ci.RunRef) *ci.Trace {
+	if run == nil {
+		return nil
 	}
-	return nil
+	return s[*run]
 }
 
-func (e *Engine) checkParent(ctx context.Context, ref ci.RunRef) error {
-	parent, err := e.Store.GetRun(ctx, ref.Job, ref.Run)
-	if err != nil {
-		return err
+// checkParents refuses triggers of runs that are over, or too deep, and returns
+// where the scripts are that trigger.
+func (e *Engine) checkParents(ctx context.Context, ts []ci.Trigger) (scripts, error) {
+	checked := scripts{}
+	for _, t := range ts {
+		if t.Parent == nil {
+			continue
+		}
+		if _, is := checked[*t.Parent]; is {
+			continue
+		}
+		parent, err := e.Store.GetRun(ctx, t.Parent.Job, t.Parent.Run)
+		if err != nil {
+			return nil, err
+		}
+		if err := e.checkParent(ctx, parent); err != nil {
+			return nil, err
+		}
+		checked[*t.Parent] = parent.ScriptTrace()
 	}
+	return checked, nil
+}
+
+func (e *Engine) checkParent(ctx context.Context, parent *ci.Run) (err error) {
+	ref := parent.Ref()
 	if parent.Done() {
 		return ci.Errorf(ci.CodeConflict, "run %s is done (%s), so nothing of it can trigger runs", ref, parent.Outcome)
 	}

@@ -106,7 +106,8 @@ func (e *Engine) describe(ctx context.Context, ts []ci.Trigger) ([]*ci.Run, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := e.checkParents(ctx, ts); err != nil {
+	scripts, err := e.checkParents(ctx, ts)
+	if err != nil {
 		return nil, err
 	}
 	runs := make([]*ci.Run, len(ts))
@@ -119,6 +120,7 @@ func (e *Engine) describe(ctx context.Context, ts []ci.Trigger) ([]*ci.Run, erro
 			t.Origin, err = e.originOf(ctx, job, t)
 		}
 		if err == nil {
+			t.Trace = e.traceOf(ctx, t, scripts.of(t.Parent))
 			runs[i], err = newRun(job, t, config, e.Store.Now())
 		}
 		if err != nil {
@@ -141,7 +143,7 @@ func newRun(job *ci.Job, t ci.Trigger, config *ci.Config, now time.Time) (*ci.Ru
 	r := &ci.Run{
 		Job: job.Name, JobVersion: job.Version, Status: ci.StatusInProgress, Phase: ci.PhasePlanning,
 		CommitSHA: t.CommitSHA, BranchName: t.BranchName, Parameters: values, Priority: t.Priority,
-		TriggeredBy: t.By, Parent: t.Parent, Origin: t.Origin, Git: job.Git, Times: ci.Times{Triggered: now},
+		TriggeredBy: t.By, Parent: t.Parent, Origin: t.Origin, Trace: t.Trace, Git: job.Git, Times: ci.Times{Triggered: now},
 	}
 	if r.Priority == "" {
 		r.Priority = ci.PriorityNormal

@@ -66,7 +66,7 @@ func (w *world) Trigger(_ context.Context, t ci.Trigger) (*ci.Run, error) {
 		if t.Job == "missing" {
 			return nil, ci.Errorf(ci.CodeNotFound, "there is no job %q", t.Job)
 		}
-		r := &ci.Run{ID: int64(len(w.runs) + 1), Job: t.Job, Status: ci.StatusInProgress, BranchName: t.BranchName, Parameters: t.Parameters, CommitSHA: strings.Repeat("ab", 20)}
+		r := &ci.Run{ID: int64(len(w.runs) + 1), Job: t.Job, Status: ci.StatusInProgress, BranchName: t.BranchName, Parameters: t.Parameters, Trace: t.Trace, CommitSHA: strings.Repeat("ab", 20)}
 		w.runs = append(w.runs, r)
 		w.keys[t.Job+" "+t.IdempotencyKey] = r.ID
 		w.triggered[t.IdempotencyKey]++

@@ -48,7 +48,7 @@ func (s *Service) begin(r *request, run *ci.PipelineRun, reused []ci.PipelineCal
 	if err := (&ci.Trigger{IdempotencyKey: idempotency}).Validate(); err != nil {
 		return nil, err
 	}
-	run.TriggeredBy, run.Triggered = r.who.Name, s.now()
+	run.TriggeredBy, run.Triggered, run.Trace = r.who.Name, s.now(), s.Trace(r.Context())
 	again, err := s.Journal.Begin(r.Context(), run, uuid.NewString(), idempotency, reused)
 	if err != nil {
 		return nil, err

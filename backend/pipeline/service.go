@@ -42,6 +42,10 @@ type Config struct {
 	// Who says whom a caller's bearer token stands for: ci.CodeUnauthorized for nobody.
 	Who func(ctx context.Context, bearer string) (*ci.Caller, error)
 	Log *slog.Logger
+	// Trace says where a request is in a distributed trace, nil for nowhere. Default: requests are nowhere.
+	Trace func(ctx context.Context) *ci.Trace
+	// Done, if set, is told of every run that has ended.
+	Done func(*ci.PipelineRun)
 	// Now is the time. Default: time.Now.
 	Now func() time.Time
 	// Workers is how many runs are worked on at once. Default: 4.
@@ -73,6 +77,12 @@ func New(c Config) (*Service, error) {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Trace == nil {
+		c.Trace = func(context.Context) *ci.Trace { return nil }
+	}
+	if c.Done == nil {
+		c.Done = func(*ci.PipelineRun) {}
 	}
 	c.Workers = cmp.Or(c.Workers, 4)
 	c.Tick = cmp.Or(c.Tick, time.Second)

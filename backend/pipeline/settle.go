@@ -117,7 +117,7 @@ func (t *turn) trigger(ctx context.Context, c *ci.PipelineCall, now time.Time) (
 		return t.finish(c, now, ci.OutcomeError, reason, replay.RunValue{Outcome: ci.OutcomeError, Reason: reason})
 	}
 	run, err := t.API.Trigger(ctx, ci.Trigger{
-		Job: a.Job, BranchName: a.Branch, CommitSHA: a.Commit, Parameters: a.Parameters, Priority: a.Priority, IdempotencyKey: keyOf(t.Key, c.ID),
+		Job: a.Job, BranchName: a.Branch, CommitSHA: a.Commit, Parameters: a.Parameters, Priority: a.Priority, IdempotencyKey: keyOf(t.Key, c.ID), Trace: t.OwnTrace(),
 	})
 	switch {
 	case refused(err):

@@ -45,10 +45,14 @@ func (t *turn) run(ctx context.Context) (wake time.Time, reason string, err erro
 
 // close ends the run.
 func (t *turn) close(ctx context.Context) error {
-	if err := t.Journal.Finish(ctx, t.Work, t.now()); err != nil {
+	now := t.now()
+	if err := t.Journal.Finish(ctx, t.Work, now); err != nil {
 		return err
 	}
 	t.finished = true
+	ended := t.PipelineRun
+	ended.Status, ended.Outcome, ended.Reason, ended.Done = ci.StatusDone, t.Ending.Outcome, t.Ending.Reason, now
+	t.Service.Done(&ended)
 	t.Log.Info("pipeline is done", "pipeline", t.Pipeline, "run", t.ID, "outcome", t.Ending.Outcome, "reason", t.Ending.Reason)
 	return nil
 }

@@ -64,6 +64,9 @@ type Config struct {
 	CheckSpec func(doc []byte) (*ci.Spec, error)
 	// CheckURL says whether a git URL may be fetched from; backend/source does it.
 	CheckURL func(ctx context.Context, url string) error
+	// Trace says where a request is in a distributed trace, nil for nowhere, and
+	// whether its caller has named the trace. Default: requests are nowhere.
+	Trace func(ctx context.Context) (place *ci.Trace, came bool)
 	// Ready says of each part that the API depends on whether it answers; nil
 	// values are fine. Default: no parts.
 	Ready func(ctx context.Context) map[string]error
@@ -123,7 +126,7 @@ func New(c Config) (http.Handler, error) {
 	}
 	services, err := rpc.New(rpc.Config{
 		Engine: c.Engine, Work: c.Work, Store: c.Store, Bus: c.Bus, Tokens: c.Auth, Secrets: c.Secrets, Registries: c.Registries, SSHKeys: c.SSHKeys, Forges: c.Forges, EventTriggers: c.EventTriggers, ScanHost: c.ScanHost,
-		CheckSpec: c.CheckSpec, CheckURL: c.CheckURL, Log: c.Log, Stop: c.Stop,
+		CheckSpec: c.CheckSpec, CheckURL: c.CheckURL, Trace: c.Trace, Log: c.Log, Stop: c.Stop,
 	})
 	if err != nil {
 		return nil, err

@@ -16,6 +16,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begun := time.Now()
 	id := requestID(r)
 	rec := &recorder{ResponseWriter: w}
+	m := s.routes.match(r)
+	if m.route != nil {
+		r.Pattern = m.route.Method + " " + m.route.Pattern // as a ServeMux does, for whoever stands around us
+	}
 	r = r.WithContext(withRequestID(r.Context(), id))
 	// A deadline that an earlier answer on this connection has left would cut off this one.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
@@ -24,7 +28,6 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 
-	m := s.routes.match(r)
 	defer func() {
 		if v := recover(); v != nil {
 			s.panicked(rec, r, v)

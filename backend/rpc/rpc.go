@@ -73,7 +73,7 @@ type Minter interface {
 	Living(ctx context.Context, id string) error
 }
 
-// Config is what the methods need. Every field is required but Stop.
+// Config is what the methods need. Every field is required but Trace and Stop.
 type Config struct {
 	Engine Engine
 	// Work is what agents call.
@@ -95,7 +95,10 @@ type Config struct {
 	CheckSpec func(doc []byte) (*ci.Spec, error)
 	// CheckURL says whether a git URL may be fetched from; backend/source does it.
 	CheckURL func(ctx context.Context, url string) error
-	Log      *slog.Logger
+	// Trace says where a request is in a distributed trace, nil for nowhere, and
+	// whether its caller has named the trace. Default: requests are nowhere.
+	Trace func(ctx context.Context) (place *ci.Trace, came bool)
+	Log   *slog.Logger
 	// Stop ends what is held on purpose when it is closed. Default: never.
 	Stop <-chan struct{}
 }
@@ -110,6 +113,9 @@ type Services struct {
 func New(c Config) (*Services, error) {
 	if c.Engine == nil || c.Work == nil || c.Store == nil || c.Bus == nil || c.Tokens == nil || c.Secrets == nil || c.Registries == nil || c.SSHKeys == nil || c.Forges == nil || c.EventTriggers == nil || c.ScanHost == nil || c.CheckSpec == nil || c.CheckURL == nil || c.Log == nil {
 		return nil, errors.New("rpc: Engine, Work, Store, Bus, Tokens, Secrets, Registries, SSHKeys, Forges, EventTriggers, ScanHost, CheckSpec, CheckURL and Log are required")
+	}
+	if c.Trace == nil {
+		c.Trace = func(context.Context) (*ci.Trace, bool) { return nil, false }
 	}
 	s := &Services{Config: c}
 	var err error

@@ -33,6 +33,7 @@ func (s *Services) TriggerRun(ctx context.Context, req *civ1.TriggerRunRequest) 
 		IdempotencyKey: req.GetIdempotencyKey(),
 		By:             p.Name,
 		Parent:         p.Run,
+		Trace:          s.traceOf(ctx, p),
 	})
 	if err != nil {
 		return nil, err
@@ -45,13 +46,23 @@ func (s *Services) TriggerRun(ctx context.Context, req *civ1.TriggerRunRequest) 
 	return &civ1.TriggerRunResponse{Run: convert.ToRun(run), Replayed: replayed}, nil
 }
 
+// traceOf is who triggers in a distributed trace. A script that does not say it is
+// found by its run, whose trace it is in.
+func (s *Services) traceOf(ctx context.Context, p auth.Principal) *ci.Trace {
+	place, came := s.Trace(ctx)
+	if p.Run != nil && !came {
+		return nil
+	}
+	return place
+}
+
 // TriggerRuns records all runs or none.
 func (s *Services) TriggerRuns(ctx context.Context, req *civ1.TriggerRunsRequest) (*civ1.TriggerRunsResponse, error) {
 	p, _ := auth.FromContext(ctx)
 	triggers := make([]ci.Trigger, len(req.GetRuns()))
 	for i, t := range req.GetRuns() {
 		triggers[i] = convert.FromTrigger(t)
-		triggers[i].By, triggers[i].Parent = p.Name, p.Run
+		triggers[i].By, triggers[i].Parent, triggers[i].Trace = p.Name, p.Run, s.traceOf(ctx, p)
 		if triggers[i].Job == "" {
 			return nil, wrong("the request", fmt.Sprintf("runs[%d].job", i), "is missing")
 		}

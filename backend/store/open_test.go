@@ -134,7 +134,7 @@ func originsOfOldRuns(t *testing.T, url string) {
 			return nil
 		}))
 	}
-	do("DROP TABLE commit_origins", "DELETE FROM schema_versions WHERE version_id >= 8")
+	do("DROP TABLE commit_origins", "ALTER TABLE runs DROP COLUMN trace", "ALTER TABLE webhooks DROP COLUMN trace", "DELETE FROM schema_versions WHERE version_id >= 8")
 	s = open(t, url)
 	do("DELETE FROM runs")
 	got, err := s.CommitOrigins(t.Context(), "s")

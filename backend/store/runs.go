@@ -12,7 +12,7 @@ const (
 		"commit_sha, branch_name, parameters, priority, triggered_by, git, class, agent, claim, " +
 		"lease_until, deadline, abort_requested_at, " +
 		"triggered_at, queued_at, claimed_at, started_at, collecting_at, done_at, " +
-		"console_bytes, console_sha256, console_truncated, parent_job, parent_run, origin"
+		"console_bytes, console_sha256, console_truncated, parent_job, parent_run, origin, trace"
 	runFields = listFields + ", steps, images, spec"
 )
 
@@ -37,6 +37,7 @@ func listPlaces(r *ci.Run) []any {
 		parentJob{&r.Parent},
 		parentRun{&r.Parent},
 		document{&r.Origin},
+		document{&r.Trace},
 	}
 }
 

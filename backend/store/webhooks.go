@@ -13,7 +13,7 @@ import (
 
 // The columns of webhooks; the list leaves out the body, which is the last.
 const (
-	webhookListFields = "seq, forge, id, event, action, repository, digest, received_at, settled_at, tries, next_at, note, runs"
+	webhookListFields = "seq, forge, id, event, action, repository, digest, received_at, settled_at, tries, next_at, note, runs, trace"
 	webhookFields     = webhookListFields + ", body"
 )
 
@@ -26,6 +26,7 @@ func webhookListPlaces(w *ci.Webhook) []any {
 		stamp{&w.NextAt},
 		&w.Note,
 		document{&w.Runs},
+		document{&w.Trace},
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"ci/backend"
 	"ci/backend/store"
+	"ci/backend/trace"
 	"ci/gh"
 	"ci/gh/app"
 	"ci/gh/ghtest"
@@ -98,9 +99,11 @@ func (w *hooked) background(fn func(context.Context) error) (stop func()) {
 // serve starts the module as cid does; stop ends its loops.
 func (w *hooked) serve() (stop func()) {
 	w.t.Helper()
+	traces := &trace.Tracer{} // which hands on what it is told
 	g, err := gh.New(gh.Config{
 		Records: w.Hooks(), Outbox: w.Checks(), Runs: w.Checks(), URL: "https://ci.example.org",
 		Apps: app.New(app.Config{Forges: w.Secrets.Forges}), Log: slog.New(slog.DiscardHandler), Reconcile: 200 * time.Millisecond,
+		Traced: traces.Handler, Trace: traces.Of,
 	})
 	require.NoError(w.t, err)
 	w.handler.Store(handler{g.Handler(http.NotFoundHandler())})

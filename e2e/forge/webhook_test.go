@@ -342,3 +342,19 @@ func TestEveryRecordedDelivery(t *testing.T) {
 	require.Positive(t, started)
 	t.Logf("%d deliveries, %d of them different, %d runs", sent, len(recorded), started)
 }
+
+// A delivery that came within a trace starts its runs within it, although they start later.
+func TestDeliveryOfATrace(t *testing.T) {
+	t.Parallel()
+	w := listen(t)
+	w.trigger(ci.EventTrigger{Name: "unit", Job: "unit"})
+	body := fmt.Appendf(nil, `{"ref":"refs/heads/main","before":%q,"after":%q,"repository":{"id":%d,"full_name":"octo/hello"},"sender":{"id":1,"login":"x"}}`,
+		strings.Repeat("0", 40), w.main, w.repo.ID)
+	status, says := w.post(body, func(h http.Header) {
+		h.Set("Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+		h.Set("Tracestate", "a=1")
+	})
+	require.Equal(t, 202, status, says)
+	run := w.runs("unit")[0]
+	require.Equal(t, &ci.Trace{ID: "4bf92f3577b34da6a3ce929d0e0e4736", Span: "00f067aa0ba902b7", Sampled: true, State: "a=1"}, run.Trace)
+}

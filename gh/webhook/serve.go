@@ -75,6 +75,7 @@ func (i *Inbox) record(ctx context.Context, forge *ci.ForgeAccess, hook *ci.Webh
 	hook.Digest = digest(forge.Kind, hook.Event, body)
 	hook.ReceivedAt = i.Records.Now()
 	hook.NextAt = hook.ReceivedAt
+	hook.Trace, _ = i.Trace(ctx)
 	fresh, err := i.Records.AddWebhook(ctx, hook)
 	switch {
 	case err != nil:

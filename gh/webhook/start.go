@@ -158,7 +158,7 @@ func (m *matter) superseding(ctx context.Context, s *ci.Settlement, t *ci.EventT
 func (m *matter) trigger(s *ci.Settlement, t *ci.EventTrigger, o *ci.Origin) {
 	s.Triggers = append(s.Triggers, ci.Trigger{
 		Job: t.Job, CommitSHA: o.HeadSHA, BranchName: o.Branch, Parameters: t.Fill(event.Words(o)),
-		Priority: t.Priority, By: m.forge.Name + ":" + t.Name, Origin: o,
+		Priority: t.Priority, By: m.forge.Name + ":" + t.Name, Origin: o, Trace: m.hook.Trace,
 	})
 	m.note("Trigger %s starts job %s.", t.Name, t.Job)
 }

@@ -65,6 +65,8 @@ type Config struct {
 	Poll time.Duration
 	// Reconcile is the time between two looks for deliveries that never came. Default 5 min.
 	Reconcile time.Duration
+	// Trace says where a request is in a distributed trace, nil for nowhere. Default: requests are nowhere.
+	Trace func(ctx context.Context) (place *ci.Trace, came bool)
 }
 
 // Inbox takes deliveries and works them off. It is safe for concurrent use.
@@ -83,6 +85,9 @@ func New(c Config) *Inbox {
 	}
 	if c.Reconcile == 0 {
 		c.Reconcile = 5 * time.Minute
+	}
+	if c.Trace == nil {
+		c.Trace = func(context.Context) (*ci.Trace, bool) { return nil, false }
 	}
 	return &Inbox{Config: c, holder: uuid.NewString(), wake: make(chan struct{}, 1), rooms: newRooms(), asked: map[string]order{}}
 }

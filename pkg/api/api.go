@@ -31,6 +31,8 @@ type Config struct {
 	HTTP *http.Client
 	// UserAgent tells the server's log who we are. Default: ci.
 	UserAgent string
+	// Trace is where the caller is in a distributed trace; every request says so. Default: nowhere.
+	Trace *ci.Trace
 	// Retry bounds how long a call that may be repeated is repeated. Default: 30 s; negative never repeats.
 	Retry time.Duration
 }
@@ -118,11 +120,30 @@ func (s *signed) RoundTrip(r *http.Request) (*http.Response, error) {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	r.Header.Set("User-Agent", s.UserAgent)
+	s.trace(r)
 	next := s.HTTP.Transport
 	if next == nil {
 		next = http.DefaultTransport
 	}
 	return next.RoundTrip(r)
+}
+
+// traced is the key of where a call is in a trace, if it is not where the client is.
+type traced struct{}
+
+// trace says where in a trace a request comes from.
+func (s *signed) trace(r *http.Request) {
+	from := s.Trace
+	if own, ok := r.Context().Value(traced{}).(*ci.Trace); ok {
+		from = own
+	}
+	if from == nil {
+		return
+	}
+	r.Header.Set(ci.TraceParentHeader, from.Parent())
+	if from.State != "" {
+		r.Header.Set(ci.TraceStateHeader, from.State)
+	}
 }
 
 // refuseRedirect keeps the token from going where somebody else points. The API redirects nowhere.

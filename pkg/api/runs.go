@@ -14,7 +14,8 @@ import (
 )
 
 // Trigger records a run. Without an IdempotencyKey it makes one, so that it
-// can repeat itself and never triggers twice.
+// can repeat itself and never triggers twice. The run is in the trace of t, or of
+// the client where t has none.
 func (c *Client) Trigger(ctx context.Context, t ci.Trigger) (*ci.Run, error) {
 	if t.IdempotencyKey == "" {
 		t.IdempotencyKey = uuid.NewString()
@@ -26,6 +27,9 @@ func (c *Client) Trigger(ctx context.Context, t ci.Trigger) (*ci.Run, error) {
 		},
 		IdempotencyKey: t.IdempotencyKey,
 	}
+	if t.Trace != nil {
+		ctx = context.WithValue(ctx, traced{}, t.Trace)
+	}
 	m, err := call(ctx, c, c.runs.TriggerRun, req)
 	if err != nil {
 		return nil, err
@@ -34,7 +38,7 @@ func (c *Client) Trigger(ctx context.Context, t ci.Trigger) (*ci.Run, error) {
 }
 
 // TriggerBatch records all runs or none. It is not repeated, since runs
-// without keys would come twice.
+// without keys would come twice. The runs are in the trace of the client.
 func (c *Client) TriggerBatch(ctx context.Context, ts []ci.Trigger) ([]ci.Run, error) {
 	req := new(civ1.TriggerRunsRequest)
 	for i := range ts {

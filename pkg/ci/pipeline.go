@@ -2,6 +2,7 @@ package ci
 
 import (
 	"encoding/json"
+	"strconv"
 	"time"
 )
 
@@ -56,13 +57,24 @@ type PipelineRun struct {
 	Parameters  map[string]string `json:"parameters"`
 	TriggeredBy string            `json:"triggeredBy"`
 	// RerunOf is the run whose recorded successes this one reuses; 0 for none.
-	RerunOf          int64     `json:"rerunOf,omitempty"`
+	RerunOf int64 `json:"rerunOf,omitempty"`
+	// Trace is who triggered it in a distributed trace; absent when nobody said, and no traces are sent.
+	Trace            *Trace    `json:"trace,omitempty"`
 	Triggered        time.Time `json:"triggered"`
 	AbortRequestedAt time.Time `json:"abortRequestedAt,omitzero"`
 	Done             time.Time `json:"done,omitzero"`
 	// Calls are what its program has done so far, in order: the nodes of its graph.
 	// Lists leave them out.
 	Calls []PipelineCall `json:"calls,omitempty"`
+}
+
+// OwnTrace is where what it triggers comes from in its trace: its own span where
+// spans are sent of it, else who triggered it; nil for nowhere.
+func (r *PipelineRun) OwnTrace() *Trace {
+	if r.Trace == nil || !r.Trace.Recorded {
+		return r.Trace
+	}
+	return r.Trace.Part("pipeline", r.Pipeline, strconv.FormatInt(r.ID, 10))
 }
 
 // Finished says whether the run has ended.

@@ -2,6 +2,7 @@ package ci
 
 import (
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -41,6 +42,8 @@ type Run struct {
 	Parent *RunRef
 	// Origin is the event of a forge that it comes of; nil if none.
 	Origin *Origin
+	// Trace is who triggered it in a distributed trace; nil when nobody said, and no traces are sent.
+	Trace *Trace
 
 	// Git is where the checkout comes from; nil for freestyle jobs.
 	Git *Git
@@ -107,6 +110,33 @@ type Times struct {
 	Done       time.Time
 }
 
+// PhaseTime is when a run was in a phase.
+type PhaseTime struct {
+	Phase    Phase
+	From, To time.Time
+}
+
+// PhaseTimes are the phases that a done run went through, in their order.
+func (r *Run) PhaseTimes() []PhaseTime {
+	t := r.Times
+	all := []PhaseTime{
+		{PhasePlanning, t.Triggered, firstTime(t.Queued, t.Done)},
+		{PhaseQueued, t.Queued, firstTime(t.Claimed, t.Done)},
+		{PhasePreparing, t.Claimed, firstTime(t.Started, t.Done)},
+		{PhaseRunning, t.Started, firstTime(t.Collecting, t.Done)},
+		{PhaseCollecting, t.Collecting, t.Done},
+	}
+	return slices.DeleteFunc(all, func(p PhaseTime) bool { return p.From.IsZero() })
+}
+
+// firstTime returns the first time that is set.
+func firstTime(a, b time.Time) time.Time {
+	if a.IsZero() {
+		return b
+	}
+	return a
+}
+
 // Console is what is known of a run's console output.
 type Console struct {
 	Bytes int64
@@ -144,6 +174,9 @@ type Trigger struct {
 	// Origin is the event of a forge that triggers; nil for everybody else. With
 	// it, CommitSHA and BranchName may both be given: the commit counts.
 	Origin *Origin
+	// Trace is who triggers in a distributed trace; nil for nobody who said. It says
+	// nothing about the run that is wanted, so it is no part of what a repeated trigger has to have in common.
+	Trace *Trace `json:"-"`
 }
 
 // MaxIdempotencyKey is the longest Idempotency-Key, in bytes.
@@ -230,6 +263,9 @@ func listed(names []string) string {
 	}
 	return strings.Join(names, ", ")
 }
+
+// Ref names the run.
+func (r *Run) Ref() RunRef { return RunRef{Job: r.Job, Run: r.ID} }
 
 // Done says whether the run has ended.
 func (r *Run) Done() bool { return r.Status == StatusDone }

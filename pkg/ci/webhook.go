@@ -30,6 +30,8 @@ type Webhook struct {
 	Note string
 	// Runs are those that it started.
 	Runs []RunRef
+	// Trace is where it came from in a distributed trace; nil when nobody said.
+	Trace *Trace
 }
 
 // Settlement is what comes of a webhook; all of it becomes true at once.

@@ -9,16 +9,21 @@ import (
 	"ci/pkg/ci"
 )
 
-const runFields = "id, pipeline, version, status, outcome, reason, parameters, triggered_by, rerun_of, triggered_at, abort_at, done_at"
+const runFields = "id, pipeline, version, status, outcome, reason, parameters, triggered_by, rerun_of, triggered_at, abort_at, done_at, trace"
 
 func scanRun(r *sql.Rows, more ...any) (run ci.PipelineRun, err error) {
-	var parameters string
+	var parameters, trace string
 	var triggered, abort, done int64
 	err = r.Scan(append([]any{
-		&run.ID, &run.Pipeline, &run.Version, &run.Status, &run.Outcome, &run.Reason, &parameters, &run.TriggeredBy, &run.RerunOf, &triggered, &abort, &done,
+		&run.ID, &run.Pipeline, &run.Version, &run.Status, &run.Outcome, &run.Reason, &parameters, &run.TriggeredBy, &run.RerunOf, &triggered, &abort, &done, &trace,
 	}, more...)...)
 	if err != nil {
 		return run, err
+	}
+	if trace != "" {
+		if err := json.Unmarshal([]byte(trace), &run.Trace); err != nil {
+			return run, err
+		}
 	}
 	run.Triggered, run.AbortRequestedAt, run.Done = moment(triggered), moment(abort), moment(done)
 	return run, json.Unmarshal([]byte(parameters), &run.Parameters)
@@ -31,6 +36,12 @@ func (j *Journal) Begin(ctx context.Context, run *ci.PipelineRun, key, idempoten
 	parameters, err := json.Marshal(run.Parameters)
 	if err != nil {
 		return false, err
+	}
+	var trace []byte
+	if run.Trace != nil {
+		if trace, err = json.Marshal(run.Trace); err != nil {
+			return false, err
+		}
 	}
 	err = j.write(ctx, func(tx *sql.Tx) error {
 		if idempotency != "" {
@@ -48,8 +59,8 @@ func (j *Journal) Begin(ctx context.Context, run *ci.PipelineRun, key, idempoten
 		}
 		run.Status = ci.StatusInProgress
 		_, err := j.exec(ctx, tx, "INSERT INTO pipeline_runs (id, key, pipeline, version, status, outcome, reason, ending, parameters, triggered_by, idempotency, rerun_of, "+
-			"triggered_at, abort_at, done_at, wake_at, lease, lease_until, wakes) VALUES ("+places(19)+")",
-			run.ID, key, run.Pipeline, run.Version, run.Status, "", "", "", string(parameters), run.TriggeredBy, idempotency, run.RerunOf, micros(run.Triggered), 0, 0, 0, "", 0, 0)
+			"triggered_at, abort_at, done_at, wake_at, lease, lease_until, wakes, trace) VALUES ("+places(20)+")",
+			run.ID, key, run.Pipeline, run.Version, run.Status, "", "", "", string(parameters), run.TriggeredBy, idempotency, run.RerunOf, micros(run.Triggered), 0, 0, 0, "", 0, 0, string(trace))
 		if err != nil {
 			return err
 		}

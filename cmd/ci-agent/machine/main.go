@@ -18,6 +18,7 @@ import (
 	"ci/backend"
 	"ci/backend/engine"
 	"ci/backend/store"
+	"ci/backend/trace"
 	"ci/cmd/setting"
 	"ci/gh/app"
 )
@@ -26,7 +27,7 @@ import (
 type settings struct {
 	Options
 	data, database, queue, blobs string
-	url, tokenFile               string
+	url, tokenFile, traces       string
 	token                        string // of the environment
 	lease                        time.Duration
 	secrets                      Secrets
@@ -41,6 +42,7 @@ func (s *settings) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&s.url, "url", "http://127.0.0.1:8080", "where the API is reached: by scripts with ci: true through this agent, and by the agent itself when it has a token")
 	fs.StringVar(&s.tokenFile, "token-file", "", "file with a token of role agent, to work over --url alone, without --database, --queue and --blobs; read again for each call")
 	fs.DurationVar(&s.lease, "lease", time.Minute, "the cids' --lease; with a token the cids tell it")
+	fs.StringVar(&s.traces, "traces", "", TracesHelp)
 	fs.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&s.logFormat, "log-format", "text", "text or json")
 	fs.StringVar(&s.config, setting.FileFlag, "", "YAML file with settings, each under its flag's name")
@@ -56,6 +58,9 @@ func (s *settings) check() error {
 		if v == "" {
 			return fmt.Errorf("--%s is required: give the same as to cid; or only --url and --token-file, to work over the API", name)
 		}
+	}
+	if err := trace.CheckEndpoint(s.traces); err != nil {
+		return fmt.Errorf("--traces: %w", err)
 	}
 	return nil
 }
@@ -157,7 +162,13 @@ func (s *settings) runDirect(ctx context.Context, words *door, log *slog.Logger)
 	if err != nil {
 		return err
 	}
-	parts := engine.Config{Store: db, Queue: q.Queue, Bus: q.Bus(), Blobs: blobs, Log: log, URL: s.url, Lease: s.lease}
+	// Who records the end of a run tells of it: here that is this agent.
+	traces, err := OpenTraces(ctx, s.traces, "ci-agent", log, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, traces.Close()) }()
+	parts := engine.Config{Store: db, Queue: q.Queue, Bus: q.Bus(), Blobs: blobs, Log: log, URL: s.url, Lease: s.lease, Observe: traces.Done}
 	defer func() { err = errors.Join(err, secrets.Close()) }()
 	secrets.Give(&parts)
 	if secrets.Forges != nil {

@@ -41,7 +41,7 @@ func (s *settings) checkRemote() error {
 		return fmt.Errorf("both --token-file and $%s are given; one of them will do", tokenVariable)
 	}
 	for name, v := range map[string]string{
-		"database": s.database, "queue": s.queue, "blobs": s.blobs, "secret-key": s.secrets.key, "vault": s.secrets.vault.Address,
+		"database": s.database, "queue": s.queue, "blobs": s.blobs, "secret-key": s.secrets.key, "vault": s.secrets.vault.Address, "traces": s.traces,
 	} {
 		if v != "" {
 			return fmt.Errorf("--%s is for agents with access to the database; with a token the cids at --url do all that, so leave one of them out", name)

@@ -16,5 +16,5 @@ const (
 
 // dial opens the real API.
 func dial(e endpoint, agent string, retry time.Duration) (Client, error) {
-	return api.New(api.Config{URL: e.URL, Token: e.Token, UserAgent: agent, Retry: retry})
+	return api.New(api.Config{URL: e.URL, Token: e.Token, UserAgent: agent, Retry: retry, Trace: e.trace})
 }

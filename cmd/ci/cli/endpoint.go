@@ -11,12 +11,16 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"ci/pkg/ci"
 )
 
 // endpoint is a server and what opens it.
 type endpoint struct {
 	URL   string `json:"url"`
 	Token string `json:"token,omitempty"`
+	// trace is where we are in a distributed trace; nil for nowhere.
+	trace *ci.Trace
 }
 
 // contexts is the file that `ci login` writes.
@@ -39,7 +43,7 @@ func (a *app) endpoint() (endpoint, error) {
 		if a.context != "" {
 			fmt.Fprintln(a.Err, "ci: CI_URL is set, so --context is not used.")
 		}
-		return endpoint{clean, token}, nil
+		return endpoint{URL: clean, Token: token, trace: a.trace()}, nil
 	}
 	stored, err := a.loadContexts()
 	if err != nil {
@@ -59,7 +63,13 @@ func (a *app) endpoint() (endpoint, error) {
 	if token != "" {
 		e.Token = token
 	}
+	e.trace = a.trace()
 	return e, nil
+}
+
+// trace is where whoever calls us says that we are in a distributed trace.
+func (a *app) trace() *ci.Trace {
+	return ci.ParseTrace(a.Env(ci.TraceParentVariable), a.Env(ci.TraceStateVariable))
 }
 
 // known lists the contexts for a sentence.

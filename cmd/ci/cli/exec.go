@@ -114,7 +114,7 @@ func (o *execOptions) order(ctx context.Context, file string) (*local.Order, err
 		return nil, err
 	}
 	order := &local.Order{
-		Options: o.Options, Job: o.job, Spec: spec, Tree: tree, Parameters: values, Secrets: secrets, Save: o.save(),
+		Options: o.Options, Job: o.job, Spec: spec, Tree: tree, Parameters: values, Secrets: secrets, Save: o.save(), Trace: o.trace(),
 		Told: func(what string) { o.note("%s", o.errStyle(dim, what)) }, Again: o.Again,
 	}
 	if spec.SSH {

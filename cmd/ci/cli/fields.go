@@ -176,7 +176,7 @@ func (a *app) outputFlags(flags *pflag.FlagSet) {
 var (
 	runFields = []string{
 		"id", "job", "jobVersion", "status", "phase", "outcome", "reason", "exitCode", "scriptStarted", "commitSha", "branchName", "parameters",
-		"priority", "triggeredBy", "parent", "origin", "git", "class", "agent", "abortRequestedAt", "times", "console", "spec", "steps", "images",
+		"priority", "triggeredBy", "parent", "origin", "trace", "git", "class", "agent", "abortRequestedAt", "times", "console", "spec", "steps", "images",
 	}
 	jobFields   = []string{"name", "git", "freestyle", "parameters", "triggers", "owner", "version", "createdAt", "updatedAt"}
 	agentFields = []string{

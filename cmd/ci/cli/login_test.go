@@ -85,12 +85,12 @@ func TestEndpoint(t *testing.T) {
 		context string
 		want    endpoint
 	}{
-		"current":                 {nil, "", endpoint{"https://a", "ta"}},
-		"named":                   {nil, "b", endpoint{"https://b", "tb"}},
-		"environment first":       {map[string]string{"CI_URL": "https://e/", "CI_TOKEN": "te"}, "", endpoint{"https://e", "te"}},
-		"before --context":        {map[string]string{"CI_URL": "https://e", "CI_TOKEN": "te"}, "b", endpoint{"https://e", "te"}},
-		"no stored token leaks":   {map[string]string{"CI_URL": "https://e"}, "", endpoint{"https://e", ""}},
-		"a token for the context": {map[string]string{"CI_TOKEN": "te"}, "", endpoint{"https://a", "te"}},
+		"current":                 {nil, "", endpoint{URL: "https://a", Token: "ta"}},
+		"named":                   {nil, "b", endpoint{URL: "https://b", Token: "tb"}},
+		"environment first":       {map[string]string{"CI_URL": "https://e/", "CI_TOKEN": "te"}, "", endpoint{URL: "https://e", Token: "te"}},
+		"before --context":        {map[string]string{"CI_URL": "https://e", "CI_TOKEN": "te"}, "b", endpoint{URL: "https://e", Token: "te"}},
+		"no stored token leaks":   {map[string]string{"CI_URL": "https://e"}, "", endpoint{URL: "https://e", Token: ""}},
+		"a token for the context": {map[string]string{"CI_TOKEN": "te"}, "", endpoint{URL: "https://a", Token: "te"}},
 	} {
 		w := newWorld(t)
 		w.env = map[string]string{"XDG_CONFIG_HOME": dir}

@@ -33,7 +33,7 @@ func newPipeline(a *app) *cobra.Command {
 
 var (
 	pipelineFields    = []string{"name", "program", "source", "parameters", "version", "createdAt", "updatedAt", "updatedBy"}
-	pipelineRunFields = []string{"id", "pipeline", "version", "status", "outcome", "reason", "parameters", "triggeredBy", "rerunOf", "triggered", "abortRequestedAt", "done", "calls"}
+	pipelineRunFields = []string{"id", "pipeline", "version", "status", "outcome", "reason", "parameters", "triggeredBy", "rerunOf", "trace", "triggered", "abortRequestedAt", "done", "calls"}
 )
 
 // pipelines is the server of pipelines: the API's own, or one apart.

@@ -59,6 +59,12 @@ func (r *rest) send(ctx context.Context, method, path string, header http.Header
 		req.Header.Set("Authorization", "Bearer "+r.Token)
 	}
 	req.Header.Set("User-Agent", r.agent)
+	if r.trace != nil {
+		req.Header.Set(ci.TraceParentHeader, r.trace.Parent())
+		if r.trace.State != "" {
+			req.Header.Set(ci.TraceStateHeader, r.trace.State)
+		}
+	}
 	if len(body) > 0 {
 		req.Header.Set("Content-Type", "application/json")
 	}

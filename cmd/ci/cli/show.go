@@ -76,6 +76,13 @@ func parentOf(r *ci.Run) string {
 	return r.Parent.String()
 }
 
+func traceOf(r *ci.Run) string {
+	if r.Trace == nil {
+		return ""
+	}
+	return r.Trace.ID
+}
+
 func (a *app) runPairs(r *ci.Run, results []ci.Result) []pair {
 	pairs := []pair{
 		{"run", refOf(r).String()},
@@ -89,6 +96,7 @@ func (a *app) runPairs(r *ci.Run, results []ci.Result) []pair {
 		{"agent", r.Agent},
 		{"triggered by", r.TriggeredBy},
 		{"parent", parentOf(r)},
+		{"trace", traceOf(r)},
 		{"triggered", a.when(r)},
 		{"queued", stamp(r.Times.Queued)},
 		{"claimed", stamp(r.Times.Claimed)},

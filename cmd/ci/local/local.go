@@ -131,7 +131,7 @@ func (o *Order) work() ci.Work {
 		Run: ci.Run{
 			ID: now.Unix(), Job: o.Job, Status: ci.StatusInProgress, Phase: ci.PhasePreparing, Priority: ci.PriorityNormal,
 			Git: &ci.Git{ConfigPath: o.Tree.File}, Spec: &spec, CommitSHA: o.Tree.Commit, BranchName: o.Tree.Branch,
-			Parameters: o.Parameters, Times: ci.Times{Triggered: now, Queued: now, Claimed: now},
+			Parameters: o.Parameters, Trace: o.Trace, Times: ci.Times{Triggered: now, Queued: now, Claimed: now},
 		},
 		Timeout: time.Duration(spec.Timeout), AbortGrace: time.Duration(config.AbortGrace), Secrets: o.Secrets,
 		MaxConsole: config.MaxConsole, MaxResult: config.MaxResult, MaxResultFiles: config.MaxResultFiles,

@@ -23,7 +23,7 @@ type Options struct {
 	OpenHost bool
 }
 
-// Order is one job file to be carried out. All fields but the last three are required.
+// Order is one job file to be carried out. All fields but the last four are required.
 type Order struct {
 	Options
 	Job  string
@@ -41,6 +41,8 @@ type Order struct {
 	// Again gives a context that ends with the next interrupt, after ctx has ended with the first.
 	Again func(ctx context.Context) (context.Context, context.CancelFunc)
 
+	// Trace is what the script goes on with in a distributed trace; nil for none.
+	Trace *ci.Trace
 	// AgentSocket is the developer's SSH agent, for ssh: true; "" for none.
 	AgentSocket string
 	// KnownHosts are the hosts that the script's ssh believes, for ssh: true.

@@ -24,6 +24,7 @@ import (
 
 	"ci/backend"
 	"ci/backend/engine"
+	"ci/backend/trace"
 	"ci/cmd/ci-agent/machine"
 	"ci/cmd/setting"
 	"ci/gh"
@@ -110,7 +111,16 @@ func run(ctx context.Context, o *options, stderr io.Writer) error {
 	}
 	defer listener.Close()
 	reg := newRegistry()
-	b, err := o.open(ctx, listener.Addr(), log, reg)
+	traces, err := machine.OpenTraces(ctx, o.traces, "cid", log, reg)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := traces.Close(); err != nil {
+			log.Warn("closing traces", "err", err)
+		}
+	}()
+	b, err := o.open(ctx, listener.Addr(), log, reg, traces)
 	if err != nil {
 		return err
 	}
@@ -125,11 +135,11 @@ func run(ctx context.Context, o *options, stderr io.Writer) error {
 	}
 	log.Info("cid is ready", "url", o.publicURL(listener.Addr()), "data", o.data, "admin_token", token, "new_token", made,
 		"version", machine.Version, "took", time.Since(began).Round(time.Millisecond))
-	return o.serve(ctx, b, listener, log, signals, reg)
+	return o.serve(ctx, b, listener, log, signals, reg, traces)
 }
 
 // open makes the data folder and opens the backend on it.
-func (o *options) open(ctx context.Context, addr net.Addr, log *slog.Logger, reg *prometheus.Registry) (*backend.Backend, error) {
+func (o *options) open(ctx context.Context, addr net.Addr, log *slog.Logger, reg *prometheus.Registry, traces *trace.Tracer) (*backend.Backend, error) {
 	if err := os.MkdirAll(o.data, 0o700); err != nil {
 		return nil, fmt.Errorf("the data folder can't be made: %w; --data chooses another", err)
 	}
@@ -142,7 +152,7 @@ func (o *options) open(ctx context.Context, addr net.Addr, log *slog.Logger, reg
 	}
 	return backend.New(ctx, backend.Config{
 		Dir: o.data, Database: o.database, Queue: o.queue, Blobs: o.blobs, Pipelines: o.pipelines, URL: o.publicURL(addr),
-		GitAllow: o.gitAllow, Repositories: func(f backend.Forges) engine.Repositories { return app.New(app.Config{Forges: f, Log: log}) }, Key: key, Secrets: o.secrets.Config(), Lease: o.lease, PodCosts: o.podCosts, Version: machine.Version, Log: log, Metrics: reg,
+		GitAllow: o.gitAllow, Repositories: func(f backend.Forges) engine.Repositories { return app.New(app.Config{Forges: f, Log: log}) }, Key: key, Secrets: o.secrets.Config(), Lease: o.lease, PodCosts: o.podCosts, Version: machine.Version, Log: log, Metrics: reg, Traces: traces,
 	})
 }
 
@@ -157,13 +167,13 @@ const startTime = 5 * time.Second
 
 // serve runs all parts until a signal, then stops them in order: first the
 // agent, which still needs the rest, then the API, then the loops.
-func (o *options) serve(ctx context.Context, b *backend.Backend, l net.Listener, log *slog.Logger, signals <-chan os.Signal, reg *prometheus.Registry) error {
+func (o *options) serve(ctx context.Context, b *backend.Backend, l net.Listener, log *slog.Logger, signals <-chan os.Signal, reg *prometheus.Registry, traces *trace.Tracer) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
 	forges, err := gh.New(gh.Config{
 		Records: b.Hooks(), Outbox: b.Checks(), Runs: b.Checks(), URL: o.publicURL(l.Addr()), Log: log,
-		Apps: app.New(app.Config{Forges: b.Secrets.Forges, Log: log}), Reconcile: o.reconcile,
+		Apps: app.New(app.Config{Forges: b.Secrets.Forges, Log: log}), Reconcile: o.reconcile, Traced: traces.Handler, Trace: traces.Of,
 	})
 	if err != nil {
 		return err

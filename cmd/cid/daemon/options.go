@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"ci/backend/trace"
 	"ci/cmd/ci-agent/machine"
 	"ci/cmd/setting"
 )
@@ -22,6 +23,7 @@ type options struct {
 	blobs     string
 	pipelines string
 	url       string
+	traces    string
 	gitAllow  []string
 	agent     string
 	lease     time.Duration
@@ -56,6 +58,7 @@ func (o *options) flags(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.plainHTTP, "plain-http", false, "serve HTTP without TLS on an address that is not loopback, for example behind a load balancer")
 	fs.StringVar(&o.tokenKey, "token-key", "", "file with the Ed25519 key that signs tokens, the same for all cids (default: token.key in the data folder, made if missing)")
 	o.secrets.Flags(fs, "secret.key in the data folder, made if missing")
+	fs.StringVar(&o.traces, "traces", "", machine.TracesHelp)
 	fs.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	fs.StringVar(&o.config, setting.FileFlag, "", "YAML file with settings, each under its flag's name")
@@ -84,6 +87,9 @@ func (o *options) check() error {
 		return fmt.Errorf("--reconcile %s is too short; at least 1s", o.reconcile)
 	case o.lease < 3*time.Second:
 		return fmt.Errorf("--lease %s is too short; at least 3s", o.lease)
+	}
+	if err := trace.CheckEndpoint(o.traces); err != nil {
+		return fmt.Errorf("--traces: %w", err)
 	}
 	return o.checkListen()
 }

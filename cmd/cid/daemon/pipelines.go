@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"ci/backend"
+	"ci/backend/trace"
 	"ci/cmd/ci-agent/machine"
 	"ci/cmd/setting"
 )
@@ -71,6 +72,7 @@ func newPipelines(code *int, stderr io.Writer) *cobra.Command {
 	fs.StringVar(&o.tlsCert, "tls-cert", "", "certificate chain (PEM) to serve HTTPS with; needs --tls-key")
 	fs.StringVar(&o.tlsKey, "tls-key", "", "private key (PEM) of --tls-cert")
 	fs.BoolVar(&o.plainHTTP, "plain-http", false, "serve HTTP without TLS on an address that is not loopback, for example behind a load balancer")
+	fs.StringVar(&o.traces, "traces", "", machine.TracesHelp)
 	fs.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	fs.StringVar(&o.config, setting.FileFlag, "", "YAML file with settings, each under its flag's name")
@@ -80,7 +82,7 @@ func newPipelines(code *int, stderr io.Writer) *cobra.Command {
 
 // check refuses what can't work, and reads the token.
 func (o *pipelineOptions) check() error {
-	if err := o.checkListen(); err != nil {
+	if err := errors.Join(trace.CheckEndpoint(o.traces), o.checkListen()); err != nil {
 		return err
 	}
 	o.token = os.Getenv(pipelinesTokenVariable)
@@ -120,19 +122,23 @@ func (o *pipelineOptions) run(ctx context.Context, stderr io.Writer) error {
 		return fmt.Errorf("can't listen on %s: %w; --listen chooses another address", o.listen, err)
 	}
 	defer listener.Close()
-	p, err := backend.OpenPipelines(ctx, backend.PipelinesConfig{Database: o.database, URL: o.url, Token: func() string { return o.token }, Log: log, Stop: ctx.Done()})
+	traces, err := machine.OpenTraces(ctx, o.traces, "ci-pipelines", log, nil)
 	if err != nil {
 		return err
 	}
+	p, err := backend.OpenPipelines(ctx, backend.PipelinesConfig{Database: o.database, URL: o.url, Token: func() string { return o.token }, Log: log, Traces: traces, Stop: ctx.Done()})
+	if err != nil {
+		return errors.Join(err, traces.Close())
+	}
 	log.Info("pipelines are ready", "listen", listener.Addr(), "api", o.url, "version", machine.Version)
-	return errors.Join(o.serve(ctx, p, listener, log), p.Close())
+	return errors.Join(o.serve(ctx, p, listener, log, traces), p.Close(), traces.Close())
 }
 
 // serve answers and works until ctx ends.
-func (o *pipelineOptions) serve(ctx context.Context, p *backend.Pipelines, l net.Listener, log *slog.Logger) error {
+func (o *pipelineOptions) serve(ctx context.Context, p *backend.Pipelines, l net.Listener, log *slog.Logger, traces *trace.Tracer) error {
 	g, ctx := errgroup.WithContext(ctx)
 	mux := http.NewServeMux()
-	mux.Handle("/", p.Handler())
+	mux.Handle("/", traces.Handler(p.Handler()))
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if err := p.Check(r.Context()); err != nil {
 			http.Error(w, "the database does not answer", http.StatusServiceUnavailable)

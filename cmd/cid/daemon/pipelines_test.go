@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ci/backend"
+	"ci/backend/trace"
 )
 
 // With a token its settings are fine as they are: what stops it is the address
@@ -65,7 +66,7 @@ func TestPipelinesEndWithAnAnswer(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	served, answered := make(chan error, 1), make(chan int, 1)
-	go func() { served <- new(pipelineOptions).serve(ctx, p, l, log) }()
+	go func() { served <- new(pipelineOptions).serve(ctx, p, l, log, new(trace.Tracer)) }()
 	go func() {
 		req, err := http.NewRequest(http.MethodGet, "http://"+l.Addr().String()+"/pipelines", nil)
 		if err != nil {

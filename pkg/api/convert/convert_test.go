@@ -80,8 +80,10 @@ var stays = map[string]string{
 	"Trigger.By":          "the server knows who calls",
 	"Trigger.Parent":      "the server knows who calls",
 	"Trigger.Origin":      "the server alone hears of events",
+	"Trigger.Trace":       "it goes in a header",
 	"Webhook.Body":        "what a forge tells is the backend's alone",
 	"Webhook.Digest":      "the backend's own book-keeping",
+	"Webhook.Trace":       "what it started says it",
 }
 
 // cross checks one word: filled, to the wire, through its bytes, and back.

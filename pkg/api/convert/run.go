@@ -31,6 +31,7 @@ func ToRun(r *ci.Run) *civ1.Run {
 		Spec:             ToSpec(r.Spec),
 		Parent:           toRunRef(r.Parent),
 		Origin:           toOrigin(r.Origin),
+		Trace:            toTrace(r.Trace),
 		Steps:            each(r.Steps, toStep),
 		Images:           each(r.Images, toRunImage),
 	}
@@ -70,6 +71,7 @@ func FromRun(m *civ1.Run) *ci.Run {
 		Spec:   FromSpec(m.GetSpec()),
 		Parent: fromRunRef(m.GetParent()),
 		Origin: fromOrigin(m.GetOrigin()),
+		Trace:  fromTrace(m.GetTrace()),
 		Steps:  eachFrom(m.GetSteps(), fromStep),
 		Images: eachFrom(m.GetImages(), fromRunImage),
 	}
@@ -119,6 +121,20 @@ func fromRunRef(m *civ1.RunRef) *ci.RunRef {
 	return &ci.RunRef{Job: m.GetJob(), Run: int64(m.GetRun())}
 }
 
+func toTrace(t *ci.Trace) *civ1.Trace {
+	if t == nil {
+		return nil
+	}
+	return &civ1.Trace{Id: t.ID, Span: t.Span, Sampled: t.Sampled, State: t.State, Recorded: t.Recorded}
+}
+
+func fromTrace(m *civ1.Trace) *ci.Trace {
+	if m == nil {
+		return nil
+	}
+	return &ci.Trace{ID: m.GetId(), Span: m.GetSpan(), Sampled: m.GetSampled(), State: m.GetState(), Recorded: m.GetRecorded()}
+}
+
 func toStep(s *ci.Step) *civ1.Step {
 	return &civ1.Step{Name: s.Name, Began: ToTime(s.Began), Took: toDuration(s.Took), Detail: s.Detail}
 }
@@ -135,7 +151,7 @@ func fromRunImage(m *civ1.RunImage) ci.RunImage {
 	return ci.RunImage{For: m.GetFor(), Reference: m.GetReference(), Digest: m.GetDigest()}
 }
 
-// ToTrigger makes one item of a batch. By, Parent and Origin are not sent: the server knows who calls.
+// ToTrigger makes one item of a batch. By, Parent and Origin are not sent: the server knows who calls. Trace goes in a header.
 func ToTrigger(t *ci.Trigger) *civ1.BatchTrigger {
 	return &civ1.BatchTrigger{
 		Job:            t.Job,

@@ -75,7 +75,9 @@ type Run struct {
 	// What it ran in; empty until done.
 	Images []*RunImage `protobuf:"bytes,24,rep,name=images,proto3" json:"images,omitempty"`
 	// The event of a forge that it comes of; absent if none did.
-	Origin        *Origin `protobuf:"bytes,25,opt,name=origin,proto3" json:"origin,omitempty"`
+	Origin *Origin `protobuf:"bytes,25,opt,name=origin,proto3" json:"origin,omitempty"`
+	// Who triggered it in a distributed trace; absent when nobody said, and no traces are sent.
+	Trace         *Trace `protobuf:"bytes,30,opt,name=trace,proto3" json:"trace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -285,6 +287,95 @@ func (x *Run) GetOrigin() *Origin {
 	return nil
 }
 
+func (x *Run) GetTrace() *Trace {
+	if x != nil {
+		return x.Trace
+	}
+	return nil
+}
+
+// A place in a distributed trace, in the terms of W3C Trace Context.
+type Trace struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The trace's id: 32 hexadecimal digits.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The span that triggered the run: 16 hexadecimal digits.
+	Span string `protobuf:"bytes,2,opt,name=span,proto3" json:"span,omitempty"`
+	// Whether whoever began the trace keeps it.
+	Sampled bool `protobuf:"varint,3,opt,name=sampled,proto3" json:"sampled,omitempty"`
+	// The tracestate that came with it.
+	State string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	// Whether spans of the run itself are sent.
+	Recorded      bool `protobuf:"varint,5,opt,name=recorded,proto3" json:"recorded,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Trace) Reset() {
+	*x = Trace{}
+	mi := &file_ci_v1_run_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Trace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Trace) ProtoMessage() {}
+
+func (x *Trace) ProtoReflect() protoreflect.Message {
+	mi := &file_ci_v1_run_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Trace.ProtoReflect.Descriptor instead.
+func (*Trace) Descriptor() ([]byte, []int) {
+	return file_ci_v1_run_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Trace) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Trace) GetSpan() string {
+	if x != nil {
+		return x.Span
+	}
+	return ""
+}
+
+func (x *Trace) GetSampled() bool {
+	if x != nil {
+		return x.Sampled
+	}
+	return false
+}
+
+func (x *Trace) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Trace) GetRecorded() bool {
+	if x != nil {
+		return x.Recorded
+	}
+	return false
+}
+
 // Names a run together with its job.
 type RunRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -298,7 +389,7 @@ type RunRef struct {
 
 func (x *RunRef) Reset() {
 	*x = RunRef{}
-	mi := &file_ci_v1_run_proto_msgTypes[1]
+	mi := &file_ci_v1_run_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -310,7 +401,7 @@ func (x *RunRef) String() string {
 func (*RunRef) ProtoMessage() {}
 
 func (x *RunRef) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_proto_msgTypes[1]
+	mi := &file_ci_v1_run_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -323,7 +414,7 @@ func (x *RunRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunRef.ProtoReflect.Descriptor instead.
 func (*RunRef) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_proto_rawDescGZIP(), []int{1}
+	return file_ci_v1_run_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *RunRef) GetJob() string {
@@ -357,7 +448,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_ci_v1_run_proto_msgTypes[2]
+	mi := &file_ci_v1_run_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -369,7 +460,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_proto_msgTypes[2]
+	mi := &file_ci_v1_run_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -382,7 +473,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_proto_rawDescGZIP(), []int{2}
+	return file_ci_v1_run_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Step) GetName() string {
@@ -428,7 +519,7 @@ type RunImage struct {
 
 func (x *RunImage) Reset() {
 	*x = RunImage{}
-	mi := &file_ci_v1_run_proto_msgTypes[3]
+	mi := &file_ci_v1_run_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -440,7 +531,7 @@ func (x *RunImage) String() string {
 func (*RunImage) ProtoMessage() {}
 
 func (x *RunImage) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_proto_msgTypes[3]
+	mi := &file_ci_v1_run_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -453,7 +544,7 @@ func (x *RunImage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunImage.ProtoReflect.Descriptor instead.
 func (*RunImage) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_proto_rawDescGZIP(), []int{3}
+	return file_ci_v1_run_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *RunImage) GetFor() string {
@@ -498,7 +589,7 @@ type Times struct {
 
 func (x *Times) Reset() {
 	*x = Times{}
-	mi := &file_ci_v1_run_proto_msgTypes[4]
+	mi := &file_ci_v1_run_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -510,7 +601,7 @@ func (x *Times) String() string {
 func (*Times) ProtoMessage() {}
 
 func (x *Times) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_proto_msgTypes[4]
+	mi := &file_ci_v1_run_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -523,7 +614,7 @@ func (x *Times) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Times.ProtoReflect.Descriptor instead.
 func (*Times) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_proto_rawDescGZIP(), []int{4}
+	return file_ci_v1_run_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Times) GetTriggered() *timestamppb.Timestamp {
@@ -583,7 +674,7 @@ type Console struct {
 
 func (x *Console) Reset() {
 	*x = Console{}
-	mi := &file_ci_v1_run_proto_msgTypes[5]
+	mi := &file_ci_v1_run_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -595,7 +686,7 @@ func (x *Console) String() string {
 func (*Console) ProtoMessage() {}
 
 func (x *Console) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_proto_msgTypes[5]
+	mi := &file_ci_v1_run_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -608,7 +699,7 @@ func (x *Console) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Console.ProtoReflect.Descriptor instead.
 func (*Console) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_proto_rawDescGZIP(), []int{5}
+	return file_ci_v1_run_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Console) GetBytes() float64 {
@@ -649,7 +740,7 @@ type Trigger struct {
 
 func (x *Trigger) Reset() {
 	*x = Trigger{}
-	mi := &file_ci_v1_run_proto_msgTypes[6]
+	mi := &file_ci_v1_run_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -661,7 +752,7 @@ func (x *Trigger) String() string {
 func (*Trigger) ProtoMessage() {}
 
 func (x *Trigger) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_proto_msgTypes[6]
+	mi := &file_ci_v1_run_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -674,7 +765,7 @@ func (x *Trigger) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trigger.ProtoReflect.Descriptor instead.
 func (*Trigger) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_proto_rawDescGZIP(), []int{6}
+	return file_ci_v1_run_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Trigger) GetCommitSha() string {
@@ -730,7 +821,7 @@ type QueueReport struct {
 
 func (x *QueueReport) Reset() {
 	*x = QueueReport{}
-	mi := &file_ci_v1_run_proto_msgTypes[7]
+	mi := &file_ci_v1_run_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -742,7 +833,7 @@ func (x *QueueReport) String() string {
 func (*QueueReport) ProtoMessage() {}
 
 func (x *QueueReport) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_proto_msgTypes[7]
+	mi := &file_ci_v1_run_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -755,7 +846,7 @@ func (x *QueueReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueReport.ProtoReflect.Descriptor instead.
 func (*QueueReport) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_proto_rawDescGZIP(), []int{7}
+	return file_ci_v1_run_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *QueueReport) GetRun() uint32 {
@@ -829,7 +920,7 @@ type AgentVerdict struct {
 
 func (x *AgentVerdict) Reset() {
 	*x = AgentVerdict{}
-	mi := &file_ci_v1_run_proto_msgTypes[8]
+	mi := &file_ci_v1_run_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -841,7 +932,7 @@ func (x *AgentVerdict) String() string {
 func (*AgentVerdict) ProtoMessage() {}
 
 func (x *AgentVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_proto_msgTypes[8]
+	mi := &file_ci_v1_run_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -854,7 +945,7 @@ func (x *AgentVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentVerdict.ProtoReflect.Descriptor instead.
 func (*AgentVerdict) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_proto_rawDescGZIP(), []int{8}
+	return file_ci_v1_run_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AgentVerdict) GetAgent() string {
@@ -882,7 +973,7 @@ var File_ci_v1_run_proto protoreflect.FileDescriptor
 
 const file_ci_v1_run_proto_rawDesc = "" +
 	"\n" +
-	"\x0fci/v1/run.proto\x12\x05ci.v1\x1a\x11ci/v1/forge.proto\x1a\x0fci/v1/job.proto\x1a\x10ci/v1/spec.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\a\n" +
+	"\x0fci/v1/run.proto\x12\x05ci.v1\x1a\x11ci/v1/forge.proto\x1a\x0fci/v1/job.proto\x1a\x10ci/v1/spec.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xba\a\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\tR\x03job\x12\x1f\n" +
@@ -915,12 +1006,19 @@ const file_ci_v1_run_proto_rawDesc = "" +
 	"\x06parent\x18\x16 \x01(\v2\r.ci.v1.RunRefR\x06parent\x12!\n" +
 	"\x05steps\x18\x17 \x03(\v2\v.ci.v1.StepR\x05steps\x12'\n" +
 	"\x06images\x18\x18 \x03(\v2\x0f.ci.v1.RunImageR\x06images\x12%\n" +
-	"\x06origin\x18\x19 \x01(\v2\r.ci.v1.OriginR\x06origin\x1a=\n" +
+	"\x06origin\x18\x19 \x01(\v2\r.ci.v1.OriginR\x06origin\x12\"\n" +
+	"\x05trace\x18\x1e \x01(\v2\f.ci.v1.TraceR\x05trace\x1a=\n" +
 	"\x0fParametersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\f\n" +
 	"\n" +
-	"_exit_code\",\n" +
+	"_exit_code\"w\n" +
+	"\x05Trace\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04span\x18\x02 \x01(\tR\x04span\x12\x18\n" +
+	"\asampled\x18\x03 \x01(\bR\asampled\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12\x1a\n" +
+	"\brecorded\x18\x05 \x01(\bR\brecorded\",\n" +
 	"\x06RunRef\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x10\n" +
 	"\x03run\x18\x02 \x01(\rR\x03run\"\x93\x01\n" +
@@ -984,51 +1082,53 @@ func file_ci_v1_run_proto_rawDescGZIP() []byte {
 	return file_ci_v1_run_proto_rawDescData
 }
 
-var file_ci_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_ci_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_ci_v1_run_proto_goTypes = []any{
 	(*Run)(nil),                   // 0: ci.v1.Run
-	(*RunRef)(nil),                // 1: ci.v1.RunRef
-	(*Step)(nil),                  // 2: ci.v1.Step
-	(*RunImage)(nil),              // 3: ci.v1.RunImage
-	(*Times)(nil),                 // 4: ci.v1.Times
-	(*Console)(nil),               // 5: ci.v1.Console
-	(*Trigger)(nil),               // 6: ci.v1.Trigger
-	(*QueueReport)(nil),           // 7: ci.v1.QueueReport
-	(*AgentVerdict)(nil),          // 8: ci.v1.AgentVerdict
-	nil,                           // 9: ci.v1.Run.ParametersEntry
-	nil,                           // 10: ci.v1.Trigger.ParametersEntry
-	(*Git)(nil),                   // 11: ci.v1.Git
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*Spec)(nil),                  // 13: ci.v1.Spec
-	(*Origin)(nil),                // 14: ci.v1.Origin
-	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
+	(*Trace)(nil),                 // 1: ci.v1.Trace
+	(*RunRef)(nil),                // 2: ci.v1.RunRef
+	(*Step)(nil),                  // 3: ci.v1.Step
+	(*RunImage)(nil),              // 4: ci.v1.RunImage
+	(*Times)(nil),                 // 5: ci.v1.Times
+	(*Console)(nil),               // 6: ci.v1.Console
+	(*Trigger)(nil),               // 7: ci.v1.Trigger
+	(*QueueReport)(nil),           // 8: ci.v1.QueueReport
+	(*AgentVerdict)(nil),          // 9: ci.v1.AgentVerdict
+	nil,                           // 10: ci.v1.Run.ParametersEntry
+	nil,                           // 11: ci.v1.Trigger.ParametersEntry
+	(*Git)(nil),                   // 12: ci.v1.Git
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*Spec)(nil),                  // 14: ci.v1.Spec
+	(*Origin)(nil),                // 15: ci.v1.Origin
+	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
 }
 var file_ci_v1_run_proto_depIdxs = []int32{
-	9,  // 0: ci.v1.Run.parameters:type_name -> ci.v1.Run.ParametersEntry
-	11, // 1: ci.v1.Run.git:type_name -> ci.v1.Git
-	12, // 2: ci.v1.Run.abort_requested_at:type_name -> google.protobuf.Timestamp
-	4,  // 3: ci.v1.Run.times:type_name -> ci.v1.Times
-	5,  // 4: ci.v1.Run.console:type_name -> ci.v1.Console
-	13, // 5: ci.v1.Run.spec:type_name -> ci.v1.Spec
-	1,  // 6: ci.v1.Run.parent:type_name -> ci.v1.RunRef
-	2,  // 7: ci.v1.Run.steps:type_name -> ci.v1.Step
-	3,  // 8: ci.v1.Run.images:type_name -> ci.v1.RunImage
-	14, // 9: ci.v1.Run.origin:type_name -> ci.v1.Origin
-	12, // 10: ci.v1.Step.began:type_name -> google.protobuf.Timestamp
-	15, // 11: ci.v1.Step.took:type_name -> google.protobuf.Duration
-	12, // 12: ci.v1.Times.triggered:type_name -> google.protobuf.Timestamp
-	12, // 13: ci.v1.Times.queued:type_name -> google.protobuf.Timestamp
-	12, // 14: ci.v1.Times.claimed:type_name -> google.protobuf.Timestamp
-	12, // 15: ci.v1.Times.started:type_name -> google.protobuf.Timestamp
-	12, // 16: ci.v1.Times.collecting:type_name -> google.protobuf.Timestamp
-	12, // 17: ci.v1.Times.done:type_name -> google.protobuf.Timestamp
-	10, // 18: ci.v1.Trigger.parameters:type_name -> ci.v1.Trigger.ParametersEntry
-	8,  // 19: ci.v1.QueueReport.agents:type_name -> ci.v1.AgentVerdict
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	10, // 0: ci.v1.Run.parameters:type_name -> ci.v1.Run.ParametersEntry
+	12, // 1: ci.v1.Run.git:type_name -> ci.v1.Git
+	13, // 2: ci.v1.Run.abort_requested_at:type_name -> google.protobuf.Timestamp
+	5,  // 3: ci.v1.Run.times:type_name -> ci.v1.Times
+	6,  // 4: ci.v1.Run.console:type_name -> ci.v1.Console
+	14, // 5: ci.v1.Run.spec:type_name -> ci.v1.Spec
+	2,  // 6: ci.v1.Run.parent:type_name -> ci.v1.RunRef
+	3,  // 7: ci.v1.Run.steps:type_name -> ci.v1.Step
+	4,  // 8: ci.v1.Run.images:type_name -> ci.v1.RunImage
+	15, // 9: ci.v1.Run.origin:type_name -> ci.v1.Origin
+	1,  // 10: ci.v1.Run.trace:type_name -> ci.v1.Trace
+	13, // 11: ci.v1.Step.began:type_name -> google.protobuf.Timestamp
+	16, // 12: ci.v1.Step.took:type_name -> google.protobuf.Duration
+	13, // 13: ci.v1.Times.triggered:type_name -> google.protobuf.Timestamp
+	13, // 14: ci.v1.Times.queued:type_name -> google.protobuf.Timestamp
+	13, // 15: ci.v1.Times.claimed:type_name -> google.protobuf.Timestamp
+	13, // 16: ci.v1.Times.started:type_name -> google.protobuf.Timestamp
+	13, // 17: ci.v1.Times.collecting:type_name -> google.protobuf.Timestamp
+	13, // 18: ci.v1.Times.done:type_name -> google.protobuf.Timestamp
+	11, // 19: ci.v1.Trigger.parameters:type_name -> ci.v1.Trigger.ParametersEntry
+	9,  // 20: ci.v1.QueueReport.agents:type_name -> ci.v1.AgentVerdict
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_ci_v1_run_proto_init() }
@@ -1046,7 +1146,7 @@ func file_ci_v1_run_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ci_v1_run_proto_rawDesc), len(file_ci_v1_run_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

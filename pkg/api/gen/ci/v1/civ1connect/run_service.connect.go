@@ -56,7 +56,8 @@ const (
 // RunServiceClient is a client for the ci.v1.RunService service.
 type RunServiceClient interface {
 	// Records a run and answers at once; the commit is resolved and the job file
-	// read afterwards. With wait the answer is held until then.
+	// read afterwards. With wait the answer is held until then. A traceparent header
+	// puts the run in that trace.
 	TriggerRun(context.Context, *v1.TriggerRunRequest) (*v1.TriggerRunResponse, error)
 	// Triggers up to 1000 runs in one call: all are recorded, or none.
 	TriggerRuns(context.Context, *v1.TriggerRunsRequest) (*v1.TriggerRunsResponse, error)
@@ -244,7 +245,8 @@ func (c *runServiceClient) ListResults(ctx context.Context, req *v1.ListResultsR
 // RunServiceHandler is an implementation of the ci.v1.RunService service.
 type RunServiceHandler interface {
 	// Records a run and answers at once; the commit is resolved and the job file
-	// read afterwards. With wait the answer is held until then.
+	// read afterwards. With wait the answer is held until then. A traceparent header
+	// puts the run in that trace.
 	TriggerRun(context.Context, *v1.TriggerRunRequest) (*v1.TriggerRunResponse, error)
 	// Triggers up to 1000 runs in one call: all are recorded, or none.
 	TriggerRuns(context.Context, *v1.TriggerRunsRequest) (*v1.TriggerRunsResponse, error)
