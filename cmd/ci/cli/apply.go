@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -27,68 +26,73 @@ type applyOptions struct {
 	detailed bool
 }
 
-const applyHelp = `Make the server's jobs be what files say. Applying the same again changes nothing.
+const applyHelp = `Make the server's jobs, event triggers and pipelines be what files say. Applying the same again changes nothing.
 
-A FILE is YAML or JSON with one job or several documents, as ` + "`ci job export`" + ` writes them; a folder stands for all its .yaml, .yml and .json files, at any depth; - is standard input:
+A FILE is YAML or JSON with one document or several, as ` + "`ci export`" + ` writes them; a folder stands for all its .yaml, .yml and .json files, at any depth; - is standard input. A document without a kind is a job:
 
   name: unit-test
   git: { url: "https://host/path.git", configPath: ci/unit-test.yaml }
   parameters: [{ name: LEVEL, default: "1", description: how thorough }]
   triggers: [deploy]             # the jobs that its runs may trigger, with ci: true
+  ---
+  kind: event-trigger            # see ` + "`ci event-trigger apply --help`" + `
+  name: unit-test
+  repository: example/app
+  job: unit-test
+  ---
+  kind: pipeline                 # or program: with the text itself
+  name: release
+  file: release.star             # beside this file
 
 All files are read and checked before anything is changed. --diff shows what differs, --dry-run changes nothing.
 
-With --owner NAME the jobs are marked as kept by NAME, for example a repository. A job of another owner is not touched, unless --take-over is given.
---prune deletes the jobs of that owner, and of no other, that no file has any more; their runs stay.
+With --owner NAME the jobs are marked as kept by NAME, for example a repository. A job of another owner is not touched, unless --take-over is given; nor is an event trigger of such a job.
+--prune deletes the jobs of that owner, and of no other, that no file has any more; their runs stay. It deletes event triggers of that owner's jobs, too, if the files have event triggers at all. Pipelines have no owner; they are never pruned.
 
 Exit codes: 0, or with --detailed-exitcode 8 when something was changed, or with --dry-run would be.
 
-Columns in a pipe, separated by tabs: name, created or updated or unchanged or deleted, version. With --diff a unified diff instead. With --json each job is a line.`
+Columns in a pipe, separated by tabs: name, created or updated or unchanged or deleted, version, kind (job, event-trigger or pipeline). With --diff a unified diff instead. With --json each of them is a line.`
 
 func newApply(a *app) *cobra.Command {
 	o := &applyOptions{app: a}
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE…",
-		Short: "Make the server's jobs be what a folder of files says",
+		Short: "Make jobs, event triggers and pipelines be what a folder of files says",
 		Long:  applyHelp,
 		Example: "  ci apply -f jobs/ --diff --dry-run\n  ci apply -f jobs/ --owner my-project --prune\n" +
-			"  ci apply -f jobs/unit-test.yaml\n  ci job export --all | ci apply -f - --detailed-exitcode",
+			"  ci apply -f jobs/unit-test.yaml\n  ci export | ci apply -f - --detailed-exitcode",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	}
 	f := cmd.Flags()
-	f.StringArrayVarP(&o.files, "file", "f", nil, "read jobs from this `file` or folder; - is standard input; may be repeated")
+	f.StringArrayVarP(&o.files, "file", "f", nil, "read this `file` or folder; - is standard input; may be repeated")
 	f.StringVar(&o.owner, "owner", "", "mark the jobs as kept by this `name`")
 	f.BoolVar(&o.diff, "diff", false, "print what differs, as a unified diff")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "change nothing, only say what would be")
-	f.BoolVar(&o.prune, "prune", false, "delete the owner's jobs that no file has; needs --owner")
+	f.BoolVar(&o.prune, "prune", false, "delete the owner's jobs, and their event triggers, that no file has; needs --owner")
 	f.BoolVar(&o.takeOver, "take-over", false, "take jobs of another owner too")
 	f.BoolVar(&o.detailed, "detailed-exitcode", false, "exit with 8 when something was changed, or would be")
 	_ = cmd.MarkFlagRequired("file")
-	return document(cmd, "", []string{"name", "change", "version"})
+	return document(cmd, "", []string{"name", "change", "version", "kind"})
 }
 
-// What becomes of a job.
+// What becomes of a thing.
 const (
-	jobCreated   = "created"
-	jobUpdated   = "updated"
-	jobUnchanged = "unchanged"
-	jobDeleted   = "deleted"
+	thingCreated   = "created"
+	thingUpdated   = "updated"
+	thingUnchanged = "unchanged"
+	thingDeleted   = "deleted"
 )
 
-// jobChange is what applying does to one job.
-type jobChange struct {
-	verb string
-	// old is the job as the server has it, nil when it has none; made the job
-	// as the files have it, nil when they have none.
-	old, made *ci.Job
-}
-
-func (c jobChange) name() string {
-	if c.made != nil {
-		return c.made.Name
-	}
-	return c.old.Name
+// thingChange is what applying does to one thing.
+type thingChange struct {
+	kind, name, verb string
+	// version is the thing's on the server; 0 when it has none there.
+	version int64
+	// before and after are its documents, "" where there is none.
+	before, after string
+	// make carries the change out, unless it is unchanged, and returns the version afterwards.
+	make func(ctx context.Context) (int64, error)
 }
 
 func (o *applyOptions) run(ctx context.Context) error {
@@ -100,64 +104,19 @@ func (o *applyOptions) run(ctx context.Context) error {
 			return usagef("--owner %q is not a name: %w", o.owner, err)
 		}
 	}
-	jobs, err := o.read()
+	files, err := o.read()
 	if err != nil {
 		return err
 	}
-	c, err := o.client()
+	p, err := o.planner()
 	if err != nil {
 		return err
 	}
-	changes, err := o.plan(ctx, c, jobs)
+	changes, err := p.plan(ctx, files)
 	if err != nil {
 		return err
 	}
-	return o.carryOut(ctx, c, changes)
-}
-
-// read reads and checks all files.
-func (o *applyOptions) read() ([]ci.Job, error) {
-	var all []ci.Job
-	in := map[string]string{}
-	for _, file := range o.files {
-		paths, err := jobFiles(file)
-		if err != nil {
-			return nil, err
-		}
-		for _, path := range paths {
-			jobs, err := o.readJobs(path)
-			if err != nil {
-				return nil, err
-			}
-			for i := range jobs {
-				name := jobs[i].Name
-				if first, twice := in[name]; twice {
-					return nil, usagef("job %s is in %s and in %s; keep one", name, first, fileName(path))
-				}
-				in[name] = fileName(path)
-			}
-			all = append(all, jobs...)
-		}
-	}
-	return all, nil
-}
-
-func (o *applyOptions) readJobs(path string) ([]ci.Job, error) {
-	data, err := o.readFile(path)
-	if err != nil {
-		return nil, err
-	}
-	jobs, err := parseJobs(fileName(path), data)
-	if err != nil {
-		return nil, err
-	}
-	for i := range jobs {
-		jobs[i].Owner = o.owner
-		if err := jobs[i].Validate(); err != nil {
-			return nil, fmt.Errorf("job %s of %s: %w", jobs[i].Name, fileName(path), err)
-		}
-	}
-	return jobs, nil
+	return o.carryOut(ctx, changes)
 }
 
 // jobFiles are the files that a name stands for: itself, or those of a folder. Hidden ones are passed over.
@@ -186,60 +145,19 @@ func jobFiles(name string) ([]string, error) {
 	return files, nil
 }
 
-// plan compares the files with the server. It changes nothing, and refuses what belongs to others.
-func (o *applyOptions) plan(ctx context.Context, c Client, jobs []ci.Job) ([]jobChange, error) {
-	stored := map[string]*ci.Job{}
-	for j, err := range c.ListJobs(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		stored[j.Name] = &j
-	}
-	var changes []jobChange
-	var foreign []string
-	for i := range jobs {
-		made := &jobs[i]
-		there := stored[made.Name]
-		delete(stored, made.Name)
-		if there != nil && o.owner == "" {
-			made.Owner = there.Owner // whoever does not say an owner leaves it
-		}
-		if there != nil && there.Owner != "" && there.Owner != made.Owner && !o.takeOver {
-			foreign = append(foreign, fmt.Sprintf("%s (of %s)", there.Name, there.Owner))
-		}
-		changes = append(changes, compare(there, made))
-	}
-	if len(foreign) > 0 {
-		return nil, usagef("others keep these jobs: %s; leave them out, or give --take-over", strings.Join(foreign, ", "))
-	}
-	for _, name := range sortedKeys(stored) {
-		if o.prune && stored[name].Owner == o.owner {
-			changes = append(changes, jobChange{verb: jobDeleted, old: stored[name]})
-		}
-	}
-	return changes, nil
-}
-
-func compare(there, made *ci.Job) jobChange {
-	switch {
-	case there == nil:
-		return jobChange{jobCreated, nil, made}
-	case sameJob(there, made):
-		return jobChange{jobUnchanged, there, made}
-	}
-	return jobChange{jobUpdated, there, made}
-}
-
 // carryOut makes the changes and tells of each.
-func (o *applyOptions) carryOut(ctx context.Context, c Client, changes []jobChange) error {
+func (o *applyOptions) carryOut(ctx context.Context, changes []thingChange) error {
 	count := map[string]int{}
-	for _, ch := range changes {
-		version, err := o.make(ctx, c, ch)
-		if err != nil {
-			return fmt.Errorf("job %s: %w", ch.name(), err)
+	for i := range changes {
+		ch := &changes[i]
+		if !o.dryRun && ch.verb != thingUnchanged {
+			var err error
+			if ch.version, err = ch.make(ctx); err != nil {
+				return fmt.Errorf("%s %s: %w", strings.ReplaceAll(ch.kind, "-", " "), ch.name, err)
+			}
 		}
 		count[ch.verb]++
-		if err := o.told(ctx, ch, version); err != nil {
+		if err := o.told(ctx, ch); err != nil {
 			return err
 		}
 	}
@@ -247,79 +165,49 @@ func (o *applyOptions) carryOut(ctx context.Context, c Client, changes []jobChan
 	if o.dryRun {
 		would = "It would be: "
 	}
-	o.note("%s%d created, %d updated, %d deleted, %d unchanged", would, count[jobCreated], count[jobUpdated], count[jobDeleted], count[jobUnchanged])
-	if o.detailed && count[jobUnchanged] < len(changes) {
+	o.note("%s%d created, %d updated, %d deleted, %d unchanged", would, count[thingCreated], count[thingUpdated], count[thingDeleted], count[thingUnchanged])
+	if o.detailed && count[thingUnchanged] < len(changes) {
 		return &exitError{code: exitChanged}
 	}
 	return nil
 }
 
-// make makes one change, if it is one, and returns the job's version afterwards.
-func (o *applyOptions) make(ctx context.Context, c Client, ch jobChange) (int64, error) {
-	version := int64(-1) // must not exist
-	if ch.old != nil {
-		version = ch.old.Version
+func (o *applyOptions) told(ctx context.Context, ch *thingChange) error {
+	name := clean(ch.name)
+	if ch.kind != kindJob {
+		name = strings.ReplaceAll(ch.kind, "-", " ") + " " + name
 	}
-	switch {
-	case o.dryRun || ch.verb == jobUnchanged:
-		return max(version, 0), nil
-	case ch.verb == jobDeleted:
-		return version, c.DeleteJob(ctx, ch.old.Name)
-	}
-	// The version that was compared guards against somebody else's change in between.
-	stored, _, err := c.PutJob(ctx, ch.made, version)
-	if err != nil {
-		return 0, err
-	}
-	return stored.Version, nil
-}
-
-func (o *applyOptions) told(ctx context.Context, ch jobChange, version int64) error {
 	switch {
 	case o.wantsJSON():
-		return o.printItem(ctx, map[string]any{"name": ch.name(), "change": ch.verb, "version": version})
+		return o.printItem(ctx, map[string]any{"name": ch.name, "change": ch.verb, "version": ch.version, "kind": ch.kind})
 	case o.diff:
-		return o.printDiff(ch)
+		o.printDiff(ch)
 	case o.OutTTY:
-		fmt.Fprintf(o.Out, "%s %s\n", clean(ch.name()), ch.verb)
+		fmt.Fprintf(o.Out, "%s %s\n", name, ch.verb)
 	default:
-		fmt.Fprintf(o.Out, "%s\t%s\t%d\n", clean(ch.name()), ch.verb, version)
+		fmt.Fprintf(o.Out, "%s\t%s\t%d\t%s\n", clean(ch.name), ch.verb, ch.version, ch.kind)
 	}
 	return nil
 }
 
-// printDiff prints a change as a unified diff of the documents that `ci job export` writes.
-func (o *applyOptions) printDiff(ch jobChange) error {
-	before, err1 := ownedText(ch.old)
-	after, err2 := ownedText(ch.made)
-	if err := errors.Join(err1, err2); err != nil {
-		return err
+// printDiff prints a change as a unified diff of the documents that `ci export` writes.
+func (o *applyOptions) printDiff(ch *thingChange) {
+	place := ch.name
+	if ch.kind != kindJob {
+		place = folderOf[ch.kind] + "/" + ch.name
 	}
-	from, to := "server/"+ch.name(), "files/"+ch.name()
-	if ch.old == nil {
+	from, to := "server/"+place, "files/"+place
+	if ch.before == "" {
 		from = os.DevNull
 	}
-	if ch.made == nil {
+	if ch.after == "" {
 		to = os.DevNull
 	}
-	text := udiff.Unified(from, to, before, after)
+	text := udiff.Unified(from, to, ch.before, ch.after)
 	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
 		fmt.Fprintln(o.Out, o.outStyle(diffStyle(line), cleanTabbed(line)))
 	}
-	return nil
-}
-
-// ownedText is a job's document with its owner, which export leaves out.
-func ownedText(j *ci.Job) (string, error) {
-	if j == nil {
-		return "", nil
-	}
-	text, err := jobText(j)
-	if j.Owner != "" {
-		text = "# owner: " + j.Owner + "\n" + text
-	}
-	return text, err
 }
 
 func diffStyle(line string) style {

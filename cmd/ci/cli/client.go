@@ -48,6 +48,10 @@ type Client interface {
 	ListRegistries(ctx context.Context) ([]ci.Registry, error)
 	DeleteRegistry(ctx context.Context, host string) error
 
+	PutEventTrigger(ctx context.Context, t ci.EventTrigger, ifVersion int64) (stored ci.EventTrigger, created bool, err error)
+	ListEventTriggers(ctx context.Context, job string, size int, page string) ([]ci.EventTrigger, string, error)
+	DeleteEventTrigger(ctx context.Context, name string) error
+
 	PutForge(ctx context.Context, a ci.ForgeAccess, ifVersion int64) (f ci.Forge, created bool, err error)
 	ListForges(ctx context.Context) ([]ci.Forge, error)
 

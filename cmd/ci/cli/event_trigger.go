@@ -74,6 +74,8 @@ const eventTriggerApplyHelp = `Create or replace event triggers with what FILE s
   job: unit-test
   events: [push, pull_request]    # and branches, tags, paths, parameters, forks, supersede, forge
 
+ci apply does the same with folders beside jobs and pipelines, shows what differs, and deletes what is gone.
+
 What a document leaves out becomes what it is without: nothing of an earlier version stays.`
 
 func newEventTriggerApply(a *app) *cobra.Command {
@@ -135,6 +137,10 @@ func eventTriggerDocuments(file string, data []byte) ([]map[string]any, error) {
 		if err := ci.ValidateName(name); err != nil {
 			return nil, usagef("document %d of %s has no name that can be one: %w", len(docs)+1, file, err)
 		}
+		if kind, said := doc["kind"]; said && kind != kindEventTrigger {
+			return nil, usagef("document %d of %s is no event trigger but of kind %v; `ci apply` takes those", len(docs)+1, file, kind)
+		}
+		delete(doc, "kind")
 		docs = append(docs, doc)
 	}
 	if len(docs) == 0 {

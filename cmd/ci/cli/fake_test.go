@@ -30,6 +30,7 @@ type fakeClient struct {
 	secrets    []ci.Secret
 	registries []ci.Registry
 	forges     []ci.Forge
+	triggers   map[string]ci.EventTrigger
 	sshKeys    map[string]ci.SSHKey
 	scanned    []ci.HostKey
 	values     map[string]string    // of secrets and accounts
@@ -43,7 +44,7 @@ type fakeClient struct {
 
 func newFakeClient() *fakeClient {
 	return &fakeClient{
-		values: map[string]string{}, sshKeys: map[string]ci.SSHKey{}, jobs: map[string]ci.Job{}, runs: map[int64][]ci.Run{}, bytes: map[string]string{}, drained: map[string]*ci.Drain{}, config: ci.DefaultConfig(),
+		values: map[string]string{}, sshKeys: map[string]ci.SSHKey{}, jobs: map[string]ci.Job{}, triggers: map[string]ci.EventTrigger{}, runs: map[int64][]ci.Run{}, bytes: map[string]string{}, drained: map[string]*ci.Drain{}, config: ci.DefaultConfig(),
 	}
 }
 
@@ -98,6 +99,35 @@ func (f *fakeClient) ListJobs(context.Context) iter.Seq2[ci.Job, error] {
 		all = append(all, f.jobs[n])
 	}
 	return seq(all, f.err)
+}
+
+func (f *fakeClient) PutEventTrigger(_ context.Context, t ci.EventTrigger, ifVersion int64) (ci.EventTrigger, bool, error) {
+	there, ok := f.triggers[t.Name]
+	if ifVersion > 0 && ifVersion != there.Version {
+		return t, false, ci.Errorf(ci.CodeStale, "stale")
+	}
+	t.Version = there.Version + 1
+	f.triggers[t.Name] = t
+	return t, !ok, f.err
+}
+
+// ListEventTriggers has one trigger a page.
+func (f *fakeClient) ListEventTriggers(_ context.Context, _ string, _ int, page string) (list []ci.EventTrigger, next string, err error) {
+	for _, n := range sortedKeys(f.triggers) {
+		switch {
+		case n <= page:
+		case len(list) == 1:
+			return list, list[0].Name, f.err
+		default:
+			list = append(list, f.triggers[n])
+		}
+	}
+	return list, "", f.err
+}
+
+func (f *fakeClient) DeleteEventTrigger(_ context.Context, name string) error {
+	delete(f.triggers, name)
+	return f.err
 }
 
 func (f *fakeClient) DeleteJob(_ context.Context, name string) error {

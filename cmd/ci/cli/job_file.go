@@ -48,6 +48,7 @@ func fileName(path string) string {
 
 // jobDocument is a job as people write it: the body of PUT /jobs/{name}, and its name.
 type jobDocument struct {
+	Kind       string              `json:"-" yaml:"kind,omitempty"`
 	Name       string              `json:"name" yaml:"name"`
 	Git        *gitDocument        `json:"git,omitempty" yaml:"git,omitempty"`
 	Freestyle  map[string]any      `json:"freestyle,omitempty" yaml:"freestyle,omitempty"`
@@ -70,6 +71,15 @@ type parameterDocument struct {
 
 // parseJobs reads the documents of a file. Freestyle job files are checked.
 func parseJobs(name string, data []byte) ([]ci.Job, error) {
+	kinds, err := kindsOf(name, data)
+	if err != nil {
+		return nil, err
+	}
+	for i, kind := range kinds {
+		if kind != kindJob {
+			return nil, usagef("document %d of %s is no job but of kind %q; `ci apply` takes those", i+1, name, kind)
+		}
+	}
 	var jobs []ci.Job
 	dec := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict())
 	for {
@@ -84,9 +94,6 @@ func parseJobs(name string, data []byte) ([]ci.Job, error) {
 			return nil, err
 		}
 		jobs = append(jobs, j)
-	}
-	if len(jobs) == 0 {
-		return nil, usagef("%s holds no job", name)
 	}
 	return jobs, nil
 }

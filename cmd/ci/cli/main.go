@@ -101,7 +101,7 @@ func newRoot(a *app) *cobra.Command {
 	root.AddGroup(&cobra.Group{ID: "runs", Title: "Runs:"}, &cobra.Group{ID: "jobs", Title: "Jobs:"}, &cobra.Group{ID: "system", Title: "The system:"})
 	group(root, "runs", newOpen(a))
 	group(root, "runs", newRun(a), newRerun(a), newList(a), newShow(a), newWatch(a), newWait(a), newLogs(a), newTests(a), newResult(a), newAbort(a), newQueue(a), newExec(a))
-	group(root, "jobs", newJob(a), newApply(a), newSecret(a), newPipeline(a), newEventTrigger(a))
+	group(root, "jobs", newJob(a), newApply(a), newExport(a), newSecret(a), newPipeline(a), newEventTrigger(a))
 	group(root, "system", newTUI(a), newLogin(a), newContext(a), newDoctor(a), newAgent(a), newConfig(a), newToken(a), newRegistry(a), newSSHKey(a), newForge(a), newEvents(a), newAPI(a))
 	root.AddCommand(newVersion(a), newMan(a), newExitCodes(a))
 	a.beginEach(root)

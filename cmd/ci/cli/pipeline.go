@@ -136,6 +136,10 @@ func (a *app) readProgram(file string) (string, error) {
 	if file == "-" {
 		return readAll(a.In)
 	}
+	return readProgramFile(file)
+}
+
+func readProgramFile(file string) (string, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return "", usagef("the program can't be read: %w", err)
