@@ -58,9 +58,10 @@ lint: modules ## Run golangci-lint; its first build takes minutes.
 	go tool -modfile=tools/golangci-lint/go.mod golangci-lint run ./...
 
 .PHONY: gen
-gen: modules ## Write all generated files again: the wire's code, docs/states.md, the settings in docs/operations.md.
+gen: modules ## Write all generated files again: the wire's code, docs/states.md, the settings in docs/operations.md, the reference in docs/terraform.
 	@tools/gen.sh
 	go run ./tools/settings
+	go run ./tools/terraform
 	CI_UPDATE=1 go test -count=1 -run '^TestStatesDocument$$' ./pkg/ci
 
 .PHONY: verify

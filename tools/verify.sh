@@ -16,7 +16,7 @@ xargs -d '\n' cp --parents -t "$work/tree" <"$work/files"
 git -C "$work/tree" init -q
 git -C "$work/tree" add -A
 
-if ! (cd "$work/tree" && tools/gen.sh && go run ./tools/settings && CI_UPDATE=1 go test -count=1 -run '^TestStatesDocument$' ./pkg/ci) >"$work/log" 2>&1; then
+if ! (cd "$work/tree" && tools/gen.sh && go run ./tools/settings && go run ./tools/terraform && CI_UPDATE=1 go test -count=1 -run '^TestStatesDocument$' ./pkg/ci) >"$work/log" 2>&1; then
   cat "$work/log"
   echo "the generators failed"
   bad=1

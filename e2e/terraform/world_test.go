@@ -26,7 +26,7 @@ import (
 type programs struct {
 	rig.Binaries
 	tofu string
-	rc   string // OpenTofu's settings: where providers are
+	home string // the user's folder, which has the provider
 }
 
 // built are the programs of TestMain; without an OpenTofu there is nothing to build for.
@@ -55,12 +55,11 @@ func run(m *testing.M) int {
 
 // build builds cid, ci and the provider, and lays that where the docs say that it goes.
 func build(ctx context.Context, dir string) (p programs, err error) {
-	p = programs{tofu: built.tofu, rc: filepath.Join(dir, "tofurc")}
+	p = programs{tofu: built.tofu, home: filepath.Join(dir, "home")}
 	if p.Binaries, err = rig.Build(ctx, filepath.Join(dir, "bin")); err != nil {
 		return p, err
 	}
-	mirror := filepath.Join(dir, "plugins")
-	file := filepath.Join(mirror, "ci.local", "ci", "ci", "1.0.0", runtime.GOOS+"_"+runtime.GOARCH, "terraform-provider-ci_v1.0.0")
+	file := filepath.Join(p.home, ".terraform.d", "plugins", "ci.local", "ci", "ci", "1.0.0", runtime.GOOS+"_"+runtime.GOARCH, "terraform-provider-ci_v1.0.0")
 	root, err := rig.Root()
 	if err != nil {
 		return p, err
@@ -70,8 +69,7 @@ func build(ctx context.Context, dir string) (p programs, err error) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return p, fmt.Errorf("go build: %w\n%s", err, out)
 	}
-	text := `provider_installation { filesystem_mirror { path = "` + mirror + `" } }`
-	return p, os.WriteFile(p.rc, []byte(text), 0o600)
+	return p, nil
 }
 
 // world is a cid without an agent, and the programs that talk to it.
@@ -175,7 +173,7 @@ func (w *world) command(code int, dir, program string, args ...string) string {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CI_URL="+w.cid.URL, "CI_TOKEN="+w.cid.Token, "TF_CLI_CONFIG_FILE="+w.rc,
+	cmd.Env = append(os.Environ(), "CI_URL="+w.cid.URL, "CI_TOKEN="+w.cid.Token, "HOME="+w.home,
 		"CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "TF_VAR_deploy_key="+deployKey)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

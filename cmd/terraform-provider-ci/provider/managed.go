@@ -55,6 +55,7 @@ func (m *managed[M]) Metadata(_ context.Context, req resource.MetadataRequest, r
 
 func (m *managed[M]) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	resp.Schema = m.schema
+	resp.Schema.MarkdownDescription += " Its id, for imports, is `" + m.idForm() + "`."
 }
 
 // Configure comes without data when only a configuration is validated.
@@ -158,7 +159,12 @@ func (m *managed[M]) ImportState(ctx context.Context, req resource.ImportStateRe
 }
 
 // idForm shows people the form of an import's id.
-func (m *managed[M]) idForm() string { return strings.ToUpper(strings.Join(m.id, "/")) }
+func (m *managed[M]) idForm() string {
+	if m.fixed != "" {
+		return m.fixed
+	}
+	return strings.ToUpper(strings.Join(m.id, "/"))
+}
 
 // title heads a message. OpenTofu names the resource below it.
 func (m *managed[M]) title(what string) string {

@@ -56,7 +56,7 @@ func (p *provider) Schema(_ context.Context, _ frame.SchemaRequest, resp *frame.
 			},
 			"token": schema.StringAttribute{
 				Optional: true, Sensitive: true,
-				MarkdownDescription: "A bearer token, of role `maintain` for jobs, secrets and event triggers, else `admin`. Default: the environment variable `CI_TOKEN`, which keeps it out of files.",
+				MarkdownDescription: "A bearer token, of role `maintain` for jobs, secrets, event triggers and pipelines, else `admin`. Default: the environment variable `CI_TOKEN`, which keeps it out of files.",
 			},
 			"pipelines_url": schema.StringAttribute{
 				Optional:            true,
