@@ -174,7 +174,8 @@ func (w *world) command(code int, dir, program string, args ...string) string {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CI_URL="+w.cid.URL, "CI_TOKEN="+w.cid.Token, "HOME="+w.home,
-		"CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "TF_VAR_deploy_key="+deployKey)
+		"CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "TF_VAR_deploy_key="+deployKey,
+		"TF_VAR_registry_password="+registryPassword, "TF_VAR_webhook_secret="+webhookSecret)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()

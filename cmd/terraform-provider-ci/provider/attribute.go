@@ -5,6 +5,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/defaults"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64default"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/listdefault"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
@@ -45,6 +46,22 @@ func listAttribute(text string, preset ...attr.Value) schema.ListAttribute {
 // versionAttribute is what guards a change against one that came between.
 func versionAttribute() schema.Int64Attribute {
 	return schema.Int64Attribute{Computed: true, MarkdownDescription: "Grows with each change. A change is refused when somebody else's came between."}
+}
+
+// unseenAttribute goes to the server, and into no plan and no state.
+func unseenAttribute(text string, required bool) schema.StringAttribute {
+	return schema.StringAttribute{
+		Required: required, Optional: !required, Sensitive: true, WriteOnly: true,
+		MarkdownDescription: text + " It may be ephemeral: a variable with `ephemeral = true`, or what an ephemeral resource says.",
+	}
+}
+
+// againAttribute is what has something set again that can't be compared.
+func againAttribute(what string) schema.Int64Attribute {
+	return schema.Int64Attribute{
+		Optional: true, Computed: true, Default: int64default.StaticInt64(1),
+		MarkdownDescription: "Raise it to have " + what + " set again. Default: 1.",
+	}
 }
 
 // noneOf is the default of a list of objects.

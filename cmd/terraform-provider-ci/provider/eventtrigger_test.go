@@ -13,12 +13,7 @@ func TestEventTriggerIsKept(t *testing.T) {
 	c := setup(t)
 	_, _, err := c.admin.PutJob(t.Context(), &ci.Job{Name: "unit", Freestyle: []byte(`{"script": "make"}`), Parameters: []ci.Parameter{{Name: "SHA"}}}, 0)
 	require.NoError(t, err)
-	_, _, err = c.admin.PutForge(t.Context(), ci.ForgeAccess{
-		Forge:     ci.Forge{Name: "github", Kind: ci.ForgeGitea, URL: "https://git.example.com"},
-		ForgeKeys: ci.ForgeKeys{WebhookSecret: "a-long-enough-secret", Token: "a-token-of-the-forge"},
-	}, 0)
-	require.NoError(t, err)
-
+	c.resource("ci_forge").apply(map[string]any{"name": "github", "kind": "gitea", "url": "https://git.example.com", "webhook_secret": "a-long-enough-secret"})
 	r := c.resource("ci_event_trigger")
 	config := map[string]any{"name": "unit-test", "job": "unit", "repository": "example/app"}
 	has := r.apply(config)

@@ -48,7 +48,7 @@ func (p *provider) Metadata(_ context.Context, _ frame.MetadataRequest, resp *fr
 
 func (p *provider) Schema(_ context.Context, _ frame.SchemaRequest, resp *frame.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Keeps jobs, secrets, SSH keys, tokens, event triggers, pipelines and the configuration of a ci server.",
+		MarkdownDescription: "Keeps jobs, secrets, SSH keys, registry accounts, tokens, forges, event triggers, pipelines and the configuration of a ci server.",
 		Attributes: map[string]schema.Attribute{
 			"url": schema.StringAttribute{
 				Optional:            true,
@@ -108,7 +108,7 @@ func or(v types.String, variable string) string {
 func (p *provider) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{
 		managedAs(job()), managedAs(secret()), managedAs(sshKey()), managedAs(token()),
-		managedAs(eventTrigger()), managedAs(pipeline()), managedAs(config()),
+		managedAs(eventTrigger()), managedAs(pipeline()), managedAs(config()), managedAs(registry()), managedAs(forge()),
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
-	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64default"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"ci/pkg/ci"
@@ -87,17 +86,11 @@ func secretSchema() schema.Schema {
 			"So a change of the value alone is not seen; raise `value_version` to have it set. " +
 			"That somebody else has set the secret is seen by its version, and the next apply sets it again. Needs OpenTofu 1.11 or Terraform 1.11.",
 		Attributes: map[string]schema.Attribute{
-			"job":  nameAttribute("The job whose runs may ask for it."),
-			"name": nameAttribute("Scripts find it in their environment under this name."),
-			"value": schema.StringAttribute{
-				Required: true, Sensitive: true, WriteOnly: true,
-				MarkdownDescription: "The value. It may be ephemeral: a variable with `ephemeral = true`, or what an ephemeral resource says.",
-			},
-			"value_version": schema.Int64Attribute{
-				Optional: true, Computed: true, Default: int64default.StaticInt64(1),
-				MarkdownDescription: "Raise it to have the value set again. Default: 1.",
-			},
-			"version": schema.Int64Attribute{Computed: true, MarkdownDescription: "Grows with each value that anybody sets."},
+			"job":           nameAttribute("The job whose runs may ask for it."),
+			"name":          nameAttribute("Scripts find it in their environment under this name."),
+			"value":         unseenAttribute("The value.", true),
+			"value_version": againAttribute("the value"),
+			"version":       schema.Int64Attribute{Computed: true, MarkdownDescription: "Grows with each value that anybody sets."},
 		},
 	}
 }

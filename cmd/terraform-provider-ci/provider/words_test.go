@@ -35,6 +35,10 @@ func TestEveryWordHasAnAttribute(t *testing.T) {
 		{ci.Pipeline{}, "ci_pipeline", "", []string{"Parameters", "CreatedAt", "UpdatedAt", "UpdatedBy"}},
 		{ci.PipelineSource{}, "ci_pipeline", "source", nil},
 		{ci.Config{}, "ci_config", "", nil},
+		{ci.Registry{}, "ci_registry", "", []string{"UpdatedBy"}},
+		{ci.RegistryAccess{}, "ci_registry", "", nil},
+		{ci.Forge{}, "ci_forge", "", []string{"API" /* api_url, as on the wire */, "CreatedAt", "UpdatedAt"}},
+		{ci.ForgeKeys{}, "ci_forge", "", nil},
 		{ci.Quota{}, "ci_config", "classes", nil},
 	} {
 		typ := c.schemas.ResourceSchemas[w.kind].ValueType()
