@@ -59,11 +59,14 @@ func (b *box) prepare(ctx context.Context, console io.Writer) error {
 	g, ctx := errgroup.WithContext(ctx)
 	if b.order.Checkout != nil {
 		g.Go(func() error {
-			err := b.checkout(ctx, console)
-			if err == nil {
-				close(b.contexts.checkedOut)
+			ended := b.order.Tell.Step("checkout")
+			if err := b.checkout(ctx, console); err != nil {
+				ended("failed")
+				return err
 			}
-			return err
+			ended("")
+			close(b.contexts.checkedOut)
+			return nil
 		})
 	}
 	g.Go(func() error { return b.boot(ctx, console) })
