@@ -82,6 +82,18 @@ func TestRunByForms(t *testing.T) {
 	require.Equal(t, 409, b.submit("/ui/jobs/unit/runs/2", "/ui/jobs/unit/runs/2/abort", url.Values{}).status)
 }
 
+// The page names the trace, to look it up where traces are kept.
+func TestTraceOfARun(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.job("unit")
+	run, err := s.admin.Trigger(t.Context(), ci.Trigger{Job: "unit", Trace: ci.ParseTrace("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "")})
+	require.NoError(t, err)
+	p := s.signedIn(ci.RoleRead).get(fmt.Sprintf("/ui/jobs/unit/runs/%d", run.ID))
+	lawful(t, p)
+	require.Contains(t, p.body, "trace 4bf92f3577b34da6a3ce929d0e0e4736")
+}
+
 func TestLiveConsole(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
