@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"time"
 
 	"ci/backend/store"
 	"ci/pkg/ci"
@@ -33,6 +34,16 @@ func (r records) SetDrain(ctx context.Context, agent string, d *ci.Drain) error 
 // PutConfig replaces the configuration.
 func (r records) PutConfig(ctx context.Context, c *ci.Config, ifVersion int64) error {
 	return r.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.PutConfig(ctx, c, ifVersion) })
+}
+
+// PutPin pins a run.
+func (r records) PutPin(ctx context.Context, job string, run int64, p ci.Pin, now time.Time) error {
+	return r.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.PutPin(ctx, job, run, p, now) })
+}
+
+// DeletePin takes a pin away.
+func (r records) DeletePin(ctx context.Context, run int64, name string) error {
+	return r.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.DeletePin(ctx, run, name) })
 }
 
 // PutEventTrigger creates or replaces an event trigger.

@@ -16,6 +16,7 @@ const (
 	RunRead        Action = "run.read"
 	RunTrigger     Action = "run.trigger"
 	RunAbort       Action = "run.abort"
+	RunPin         Action = "run.pin"
 	EventRead      Action = "event.read"
 	AgentRead      Action = "agent.read"
 	AgentDrain     Action = "agent.drain"
@@ -23,6 +24,7 @@ const (
 	QueueRead      Action = "queue.read"
 	ConfigRead     Action = "config.read"
 	ConfigWrite    Action = "config.write"
+	RetentionPlan  Action = "retention.plan"
 	TokenManage    Action = "token.manage"
 	SecretWrite    Action = "secret.write"
 	SecretList     Action = "secret.list"
@@ -53,6 +55,7 @@ var Rules = []Rule{
 	{RunRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead, ci.RoleRun}, true},
 	{RunTrigger, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRun}, true},
 	{RunAbort, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRun}, true},
+	{RunPin, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger}, true},
 	{EventRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, true},
 	{AgentRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
 	{AgentDrain, []ci.Role{ci.RoleAdmin}, false},
@@ -60,6 +63,7 @@ var Rules = []Rule{
 	{QueueRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
 	{ConfigRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
 	{ConfigWrite, []ci.Role{ci.RoleAdmin}, false},
+	{RetentionPlan, []ci.Role{ci.RoleAdmin, ci.RoleMaintain}, false},
 	{TokenManage, []ci.Role{ci.RoleAdmin}, false},
 	{SecretWrite, []ci.Role{ci.RoleAdmin, ci.RoleMaintain}, true},
 	{SecretList, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, true},

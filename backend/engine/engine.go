@@ -117,6 +117,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	g.Go(func() error { return e.publishLoop(ctx) })
 	g.Go(func() error { return e.planLoop(ctx) })
 	g.Go(func() error { return e.sweepLoop(ctx) })
+	g.Go(func() error { return e.retainLoop(ctx) })
 	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}

@@ -2,30 +2,30 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"ci/backend/store"
 	"ci/pkg/ci"
 )
 
-// prune forgets what is old: idempotency keys, events, agents that are gone, and
-// done runs past the configured retention, objects first so that no row is left
-// without them.
+// prune forgets what is old and small: idempotency keys, events, pins that have
+// ended, and agents that are gone. What runs have stored is retainLoop's.
 func (e *Engine) prune(ctx context.Context) {
 	now := e.Store.Now()
 	e.warn("forget", e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
 		if err := tx.PruneIdempotent(ctx, now.Add(-store.IdempotentFor)); err != nil {
 			return err
 		}
+		if err := tx.PrunePins(ctx, now); err != nil {
+			return err
+		}
 		return tx.PruneEvents(ctx, now.Add(-eventsFor))
 	}))
 	config, err := e.Store.GetConfig(ctx)
 	if err != nil {
-		e.warn("retention", err)
+		e.warn("forget agents", err)
 		return
 	}
-	e.warn("retention", e.retain(ctx, now, config))
 	e.warn("forget agents", e.forgetAgents(ctx, now, config))
 }
 
@@ -44,24 +44,6 @@ func (e *Engine) forgetAgents(ctx context.Context, now time.Time, config *ci.Con
 	})
 	if err == nil && len(ids) > 0 {
 		e.Log.Info("agents that are gone are forgotten", "agents", ids, "silent_for", silent, "ended_for", left)
-	}
-	return err
-}
-
-func (e *Engine) retain(ctx context.Context, now time.Time, config *ci.Config) error {
-	if config.Retention == 0 {
-		return nil
-	}
-	runs, err := e.Store.DoneBefore(ctx, now.Add(-time.Duration(config.Retention)), sweepBatch)
-	for i := range runs {
-		id := runs[i].ID
-		if err := e.Blobs.DeletePrefix(ctx, fmt.Sprintf("runs/%d/", id)); err != nil {
-			return err
-		}
-		err := e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.DeleteRun(ctx, id) })
-		if err != nil {
-			return err
-		}
 	}
 	return err
 }

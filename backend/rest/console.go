@@ -36,6 +36,9 @@ func (s *server) serveConsole(w *recorder, r *http.Request, vars []string) error
 	if err != nil {
 		return err
 	}
+	if err := run.ConsoleExpired(); err != nil {
+		return err
+	}
 	q.run = run
 	h := w.Header()
 	h.Add("Vary", "Accept")
@@ -167,6 +170,9 @@ func (s *server) copyConsole(ctx context.Context, out *stream, run, at, end int6
 	if werr != nil {
 		return n, errGone
 	}
+	if rerr == nil && n < end-at {
+		rerr = errShort(run, at+n, end)
+	}
 	if rerr != nil {
 		return n, rerr
 	}
@@ -174,4 +180,9 @@ func (s *server) copyConsole(ctx context.Context, out *stream, run, at, end int6
 		return n, errGone
 	}
 	return n, nil
+}
+
+// errShort cuts a stream off whose rest went while it was read: half a console must not look like a whole one.
+func errShort(run, at, end int64) error {
+	return ci.Errorf(ci.CodeExpired, "the console of run %d went while it was read, at byte %d of %d: it is kept no longer", run, at, end)
 }

@@ -82,6 +82,9 @@ func (c *consoleSender) read(ctx context.Context, run, end int64) error {
 		if serr := c.lines(); serr != nil {
 			return serr
 		}
+		if err == io.EOF && c.at < end {
+			return errShort(run, c.at, end)
+		}
 		if err == io.EOF {
 			return nil
 		}

@@ -17,6 +17,9 @@ func (s *server) serveTimes(w *recorder, r *http.Request, vars []string) error {
 	if err != nil {
 		return err
 	}
+	if err := run.ConsoleExpired(); err != nil {
+		return err
+	}
 	from, err := timesFrom(r)
 	if err != nil {
 		return err

@@ -44,6 +44,7 @@ var titles = map[ci.Code]string{
 	ci.CodeUnauthorized: "Not authenticated",
 	ci.CodeForbidden:    "Not allowed",
 	ci.CodeNotFound:     "Not found",
+	ci.CodeExpired:      "Kept no longer",
 	ci.CodeConflict:     "Not possible in the present state",
 	ci.CodeStale:        "Changed meanwhile",
 	ci.CodeTooLarge:     "Too large",

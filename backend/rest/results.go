@@ -1,6 +1,8 @@
 package rest
 
 import (
+	"cmp"
+	"context"
 	"io"
 	"mime"
 	"net/http"
@@ -42,6 +44,9 @@ func (s *server) serveResult(w *recorder, r *http.Request, vars []string) error 
 	if err != nil {
 		return err
 	}
+	if err := run.ResultsExpired(); err != nil {
+		return err
+	}
 	h := w.Header()
 	h.Set("Content-Disposition", attachment(res.Filename))
 	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
@@ -51,9 +56,23 @@ func (s *server) serveResult(w *recorder, r *http.Request, vars []string) error 
 		etag:        `"` + res.SHA256 + `"`,
 		final:       run.Done(),
 		open: func(from, to int64) (io.ReadCloser, error) {
-			return s.Blobs.Get(r.Context(), s.ResultKey(run.ID, res.Name), from, to-from)
+			body, err := s.Blobs.Get(r.Context(), s.ResultKey(run.ID, res.Name), from, to-from)
+			return body, s.wentMeanwhile(r.Context(), run, err)
 		},
 	})
+}
+
+// wentMeanwhile is the error of reading a result: that it is kept no longer, when
+// that has come between our look at the run and the bytes.
+func (s *server) wentMeanwhile(ctx context.Context, run *ci.Run, err error) error {
+	if ci.CodeOf(err) != ci.CodeNotFound {
+		return err
+	}
+	now, readErr := s.Store.GetRun(ctx, run.Job, run.ID)
+	if readErr != nil {
+		return readErr
+	}
+	return cmp.Or(now.ResultsExpired(), err)
 }
 
 // safeType lets only well-formed media types into a header.

@@ -46,6 +46,7 @@ type world struct {
 	forges        map[string]ci.ForgeAccess
 	eventTriggers map[string]ci.EventTrigger
 	webhooks      []ci.Webhook
+	pins          map[int64][]ci.Pin
 	subs          map[int]sub
 	nextSub       int
 	fail          error // what the store answers with, when set
@@ -60,7 +61,7 @@ func newWorld() *world {
 	return &world{
 		jobs: map[string]ci.Job{}, keys: map[string]int64{}, results: map[int64][]ci.Result{}, blobs: map[string][]byte{},
 		console: map[int64][]byte{}, agents: map[string]ci.Agent{}, drains: map[string]ci.Drain{}, tokens: map[string]ci.Token{}, runTokens: map[int64]ci.RunToken{},
-		secrets: map[string]ci.Secret{}, hosts: map[string]ci.Registry{}, sshKeys: map[string]ci.SSHKey{}, forges: map[string]ci.ForgeAccess{}, eventTriggers: map[string]ci.EventTrigger{}, config: ci.DefaultConfig(), subs: map[int]sub{},
+		secrets: map[string]ci.Secret{}, hosts: map[string]ci.Registry{}, sshKeys: map[string]ci.SSHKey{}, forges: map[string]ci.ForgeAccess{}, eventTriggers: map[string]ci.EventTrigger{}, config: ci.DefaultConfig(), subs: map[int]sub{}, pins: map[int64][]ci.Pin{},
 	}
 }
 

@@ -59,15 +59,29 @@ func (s *Services) configVersion(ctx context.Context, ifMatch string) (int64, er
 // wholeBytes refuses sizes that are no whole numbers: JSON has one kind of number.
 func wholeBytes(c *civ1.Config) error {
 	sizes := map[string]float64{"maxConsole": c.GetMaxConsole(), "maxResult": c.GetMaxResult()}
+	for at, k := range map[string]*civ1.Keep{"keep": c.GetKeep(), "keepTotal": c.GetKeepTotal()} {
+		keptSizes(sizes, at, k)
+	}
 	for i, q := range c.GetClasses() {
 		sizes["classes["+strconv.Itoa(i)+"].memory"] = q.GetMemory()
 		if cpus := q.GetCpus(); math.IsNaN(cpus) || math.IsInf(cpus, 0) {
 			return wrong("the configuration", "classes["+strconv.Itoa(i)+"].cpus", "is not a number")
 		}
 	}
+	return wholeSizes("the configuration", sizes)
+}
+
+// keptSizes notes the sizes of a Keep under their paths.
+func keptSizes(sizes map[string]float64, at string, k *civ1.Keep) {
+	sizes[at+".runs.bytes"] = k.GetRuns().GetBytes()
+	sizes[at+".results.bytes"] = k.GetResults().GetBytes()
+	sizes[at+".console.bytes"] = k.GetConsole().GetBytes()
+}
+
+func wholeSizes(what string, sizes map[string]float64) error {
 	for path, v := range sizes {
 		if v != math.Trunc(v) || math.Abs(v) > 1<<53 {
-			return wrong("the configuration", path, "%v is not a whole number of bytes", v)
+			return wrong(what, path, "%v is not a whole number of bytes", v)
 		}
 	}
 	return nil

@@ -36,6 +36,7 @@ func (s *Services) Mount(handle func(path string, h http.Handler), requestID fun
 	handle(civ1connect.NewEventServiceHandler(s, opts...))
 	handle(civ1connect.NewWorkServiceHandler(s, opts...))
 	handle(civ1connect.NewForgeServiceHandler(s, opts...))
+	handle(civ1connect.NewRetentionServiceHandler(s, opts...))
 }
 
 // guard checks rights and turns errors into Connect's. It does for Connect

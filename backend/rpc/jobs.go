@@ -13,6 +13,11 @@ import (
 
 // PutJob creates or replaces a job.
 func (s *Services) PutJob(ctx context.Context, req *civ1.PutJobRequest) (*civ1.PutJobResponse, error) {
+	sizes := map[string]float64{}
+	keptSizes(sizes, "keep", req.GetJob().GetKeep())
+	if err := wholeSizes("the job", sizes); err != nil {
+		return nil, err
+	}
 	job, err := convert.FromJob(orEmpty(req.GetJob()))
 	if err != nil {
 		return nil, ci.Errorf(ci.CodeInvalid, "%w", err)

@@ -87,6 +87,7 @@ func files() []protoreflect.FileDescriptor {
 		civ1.File_ci_v1_secret_service_proto,
 		civ1.File_ci_v1_work_service_proto,
 		civ1.File_ci_v1_forge_service_proto,
+		civ1.File_ci_v1_retention_service_proto,
 	}
 }
 
@@ -204,6 +205,10 @@ func (s *Services) funcs() map[string]function {
 		"ListEventTriggers":  unary(s.ListEventTriggers),
 		"DeleteEventTrigger": unary(s.DeleteEventTrigger),
 		"ListWebhooks":       unary(s.ListWebhooks),
+		"PlanRetention":      unary(s.PlanRetention),
+		"PutPin":             unary(s.PutPin),
+		"DeletePin":          unary(s.DeletePin),
+		"ListPins":           unary(s.ListPins),
 		"GetTerms":           unary(s.GetTerms),
 		"TakeRun":            unary(s.TakeRun),
 		"ClaimRun":           unary(s.ClaimRun),

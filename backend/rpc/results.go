@@ -24,6 +24,7 @@ func (s *Services) ListResults(ctx context.Context, req *civ1.ListResultsRequest
 	results = append(results, ci.Result{
 		Run: run.ID, Name: ci.ConsoleResult, ContentType: ConsoleType, Files: 1,
 		Size: run.Console.Bytes, SHA256: run.Console.SHA256, Filename: ci.ConsoleResult + ".txt",
+		ExpiredAt: run.ConsoleExpiredAt,
 	})
 	out := &civ1.ListResultsResponse{Final: run.Done()}
 	for i := range results {

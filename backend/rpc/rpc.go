@@ -21,6 +21,8 @@ type Engine interface {
 	Abort(ctx context.Context, job string, id int64, by string) (*ci.Run, error)
 	Wait(ctx context.Context, job string, id int64, until ci.Until, d time.Duration) (*ci.Run, error)
 	Explain(ctx context.Context, job string, id int64) (*ci.QueueReport, error)
+	// PlanRetention says what would go by a configuration; nil is the present one.
+	PlanRetention(ctx context.Context, config *ci.Config, job string, limit int) (*ci.RetentionPlan, error)
 }
 
 // Store is what the API reads and writes by itself: backend/store, where each
@@ -51,6 +53,10 @@ type Store interface {
 
 	GetConfig(ctx context.Context) (*ci.Config, error)
 	PutConfig(ctx context.Context, c *ci.Config, ifVersion int64) error
+
+	PutPin(ctx context.Context, job string, run int64, p ci.Pin, now time.Time) error
+	DeletePin(ctx context.Context, run int64, name string) error
+	ListPins(ctx context.Context, run int64, now time.Time) ([]ci.Pin, error)
 
 	ListTokens(ctx context.Context, after string, limit int) ([]ci.Token, error)
 	RevokeToken(ctx context.Context, id string, at time.Time) error

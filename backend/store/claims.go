@@ -87,8 +87,3 @@ func (r reader) ExpiredRuns(ctx context.Context, now time.Time, limit int) ([]ci
 func (r reader) OverdueRuns(ctx context.Context, now time.Time, limit int) ([]ci.Run, error) {
 	return many(ctx, r.s, runPlaces, "SELECT "+runFields+" FROM runs WHERE status = 'in_progress' AND agent <> '' AND deadline < ? ORDER BY deadline LIMIT ?", micros(now), limit)
 }
-
-// DoneBefore returns runs that were done before t, oldest first.
-func (r reader) DoneBefore(ctx context.Context, t time.Time, limit int) ([]ci.Run, error) {
-	return many(ctx, r.s, runPlaces, "SELECT "+runFields+" FROM runs WHERE status = 'done' AND done_at < ? ORDER BY done_at, id LIMIT ?", micros(t), limit)
-}

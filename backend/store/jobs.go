@@ -9,7 +9,7 @@ import (
 	"ci/pkg/ci"
 )
 
-const jobFields = "name, git, freestyle, parameters, triggers, owner, version, created_at, updated_at"
+const jobFields = "name, git, freestyle, parameters, triggers, owner, keep, version, created_at, updated_at"
 
 func jobPlaces(j *ci.Job) []any {
 	return []any{
@@ -19,6 +19,7 @@ func jobPlaces(j *ci.Job) []any {
 		document{&j.Parameters},
 		document{&j.Triggers},
 		&j.Owner,
+		document{&j.Keep},
 		&j.Version,
 		stamp{&j.CreatedAt},
 		stamp{&j.UpdatedAt},
@@ -54,7 +55,7 @@ func (tx *Tx) PutJob(ctx context.Context, j *ci.Job, ifVersion int64) (created b
 	if ifVersion <= 0 {
 		made := *j
 		made.Version, made.CreatedAt, made.UpdatedAt = 1, now, now
-		n, err := tx.s.exec(ctx, insertText("jobs", jobFields, 9)+" ON CONFLICT (name) DO NOTHING", values(jobPlaces(&made))...)
+		n, err := tx.s.exec(ctx, insertText("jobs", jobFields, 10)+" ON CONFLICT (name) DO NOTHING", values(jobPlaces(&made))...)
 		if err != nil {
 			return false, err
 		}
@@ -70,8 +71,8 @@ func (tx *Tx) PutJob(ctx context.Context, j *ci.Job, ifVersion int64) (created b
 }
 
 func (tx *Tx) replaceJob(ctx context.Context, j *ci.Job, ifVersion int64, now time.Time) error {
-	text := "UPDATE jobs SET git = ?, freestyle = ?, parameters = ?, triggers = ?, owner = ?, updated_at = ?, version = version + 1 WHERE name = ?"
-	args := append(values([]any{document{&j.Git}, raw{&j.Freestyle}, document{&j.Parameters}, document{&j.Triggers}, &j.Owner}), micros(now), j.Name)
+	text := "UPDATE jobs SET git = ?, freestyle = ?, parameters = ?, triggers = ?, owner = ?, keep = ?, updated_at = ?, version = version + 1 WHERE name = ?"
+	args := append(values([]any{document{&j.Git}, raw{&j.Freestyle}, document{&j.Parameters}, document{&j.Triggers}, &j.Owner, document{&j.Keep}}), micros(now), j.Name)
 	if ifVersion > 0 {
 		text += " AND version = ?"
 		args = append(args, ifVersion)

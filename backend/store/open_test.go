@@ -134,6 +134,11 @@ func originsOfOldRuns(t *testing.T, url string) {
 			return nil
 		}))
 	}
+	do("DROP TABLE pins", "DROP TABLE trash",
+		"DROP INDEX runs_uncounted", "DROP INDEX runs_job_done", "DROP INDEX runs_job_results", "DROP INDEX runs_job_console", "DROP INDEX runs_results", "DROP INDEX runs_console",
+		"ALTER TABLE jobs DROP COLUMN keep", "ALTER TABLE results DROP COLUMN expired_at",
+		"ALTER TABLE runs DROP COLUMN results_expired_at", "ALTER TABLE runs DROP COLUMN console_expired_at",
+		"ALTER TABLE runs DROP COLUMN result_count", "ALTER TABLE runs DROP COLUMN result_bytes", "ALTER TABLE runs DROP COLUMN stored_bytes")
 	do("DROP TABLE commit_origins", "ALTER TABLE runs DROP COLUMN trace", "ALTER TABLE webhooks DROP COLUMN trace", "DELETE FROM schema_versions WHERE version_id >= 8")
 	s = open(t, url)
 	do("DELETE FROM runs")

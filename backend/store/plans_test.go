@@ -59,7 +59,7 @@ func TestListsUseAnIndex(t *testing.T) {
 		"SELECT id FROM runs WHERE status = 'in_progress' AND agent <> '' AND lease_until < 5 ORDER BY lease_until LIMIT 9": "runs_lease",
 		"SELECT id FROM runs WHERE status = 'in_progress' AND agent <> '' AND deadline < 5 ORDER BY deadline LIMIT 9":       "runs_deadline",
 		"SELECT id FROM runs WHERE status = 'in_progress' AND agent <> '' AND agent = 'a' ORDER BY id LIMIT 9":              "runs_held",
-		"SELECT id FROM runs WHERE status = 'done' AND done_at < 5 ORDER BY done_at, id LIMIT 9":                            "runs_done",
+		"SELECT id FROM runs WHERE status = 'done' AND stored_bytes IS NULL ORDER BY id LIMIT 9":                            "runs_uncounted",
 		"SELECT seq FROM events WHERE seq > 5 AND seq < 9223372036854775807 AND job = 'a' ORDER BY seq LIMIT 9":             "events_job",
 		"DELETE FROM events WHERE run = 5": "events_run",
 		"SELECT first_byte + length FROM chunks WHERE run = 5 ORDER BY first_byte DESC LIMIT 1":                                       "sqlite_autoindex_chunks",
@@ -87,4 +87,37 @@ func explain(t *testing.T, s *Store, text string, args ...any) string {
 		b.WriteString(p.detail + " \n")
 	}
 	return b.String()
+}
+
+// TestRetentionUsesAnIndex wants retention to walk an index too, in both
+// directions, from wherever it was: it looks at what goes, and at nothing else.
+func TestRetentionUsesAnIndex(t *testing.T) {
+	t.Parallel()
+	s, err := Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "ci.db"), slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	for _, c := range []struct {
+		what      ci.Kept
+		job, want string
+	}{
+		{ci.KeptRun, "", "runs_done"},
+		{ci.KeptRun, "a", "runs_job_done"},
+		{ci.KeptResults, "", "runs_results"},
+		{ci.KeptResults, "a", "runs_job_results"},
+		{ci.KeptConsole, "", "runs_console"},
+		{ci.KeptConsole, "a", "runs_job_console"},
+	} {
+		text, args := oldestText(c.what, c.job, Mark{Run: 5}, 9, time.Now())
+		old := explain(t, s, text, args...)
+		text, args = newestText(c.what, c.job, &Mark{Run: 5}, 9)
+		for _, plan := range []string{old, explain(t, s, text, args...)} {
+			require.Contains(t, plan, "INDEX "+c.want+" (", "%+v", c)
+			require.Regexp(t, `\((job=\? AND )?\(?done_at`, plan, "it begins behind the mark: %+v", c)
+			require.NotContains(t, plan, "TEMP B-TREE", "%+v", c)
+			require.NotContains(t, plan, "SCAN", "%+v", c)
+		}
+	}
+	plan := explain(t, s, jobsOfDone)
+	require.Contains(t, plan, "(job>?)")
+	require.NotContains(t, plan, "SCAN r")
 }

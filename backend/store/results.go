@@ -6,10 +6,10 @@ import (
 	"ci/pkg/ci"
 )
 
-const resultFields = "run, name, content_type, size, sha256, filename, files, created_at"
+const resultFields = "run, name, content_type, size, sha256, filename, files, created_at, expired_at"
 
 func resultPlaces(r *ci.Result) []any {
-	return []any{&r.Run, &r.Name, &r.ContentType, &r.Size, &r.SHA256, &r.Filename, &r.Files, stamp{&r.CreatedAt}}
+	return []any{&r.Run, &r.Name, &r.ContentType, &r.Size, &r.SHA256, &r.Filename, &r.Files, stamp{&r.CreatedAt}, stamp{&r.ExpiredAt}}
 }
 
 // PutResult records a result of a run in progress, in place of one of the same
@@ -26,9 +26,9 @@ func (tx *Tx) PutResult(ctx context.Context, r ci.Result) error {
 		}
 		return ci.Errorf(ci.CodeConflict, "run %d is done (%s); its results can't change any more", r.Run, there.Outcome)
 	}
-	_, err = tx.s.exec(ctx, insertText("results", resultFields, 8)+" ON CONFLICT (run, name) DO UPDATE SET "+
+	_, err = tx.s.exec(ctx, insertText("results", resultFields, 9)+" ON CONFLICT (run, name) DO UPDATE SET "+
 		"content_type = excluded.content_type, size = excluded.size, sha256 = excluded.sha256, "+
-		"filename = excluded.filename, files = excluded.files, created_at = excluded.created_at",
+		"filename = excluded.filename, files = excluded.files, created_at = excluded.created_at, expired_at = excluded.expired_at",
 		values(resultPlaces(&r))...)
 	return err
 }

@@ -12,7 +12,7 @@ const (
 		"commit_sha, branch_name, parameters, priority, triggered_by, git, class, agent, claim, " +
 		"lease_until, deadline, abort_requested_at, " +
 		"triggered_at, queued_at, claimed_at, started_at, collecting_at, done_at, " +
-		"console_bytes, console_sha256, console_truncated, parent_job, parent_run, origin, trace"
+		"console_bytes, console_sha256, console_truncated, parent_job, parent_run, origin, trace, results_expired_at, console_expired_at"
 	runFields = listFields + ", steps, images, spec"
 )
 
@@ -38,6 +38,8 @@ func listPlaces(r *ci.Run) []any {
 		parentRun{&r.Parent},
 		document{&r.Origin},
 		document{&r.Trace},
+		stamp{&r.ResultsExpiredAt},
+		stamp{&r.ConsoleExpiredAt},
 	}
 }
 
@@ -79,9 +81,8 @@ func noRun(job string, id int64) error {
 	return ci.Errorf(ci.CodeNotFound, "job %q has no run %d", job, id)
 }
 
-// DeleteRun removes a done run with its results, console index and events. Where
-// its commit comes from stays known.
-// Objects outside the database are removed before, by the caller. A run that
+// DeleteRun removes a done run with its results, console index, events and pins.
+// Where its commit comes from stays known. Objects outside the database are for the caller, see Expire. A run that
 // is not there is fine; one in progress is ci.CodeConflict.
 func (tx *Tx) DeleteRun(ctx context.Context, id int64) error {
 	n, err := tx.s.exec(ctx, "DELETE FROM runs WHERE id = ? AND status = 'done'", id)
@@ -96,7 +97,7 @@ func (tx *Tx) DeleteRun(ctx context.Context, id int64) error {
 			return ci.Errorf(ci.CodeConflict, "run %d is %s; only a done run can be deleted", id, r.Phase)
 		}
 	}
-	for _, text := range []string{"DELETE FROM results WHERE run = ?", "DELETE FROM chunks WHERE run = ?", "DELETE FROM events WHERE run = ?"} {
+	for _, text := range []string{"DELETE FROM results WHERE run = ?", "DELETE FROM chunks WHERE run = ?", "DELETE FROM events WHERE run = ?", "DELETE FROM pins WHERE run = ?"} {
 		if _, err := tx.s.exec(ctx, text, id); err != nil {
 			return err
 		}

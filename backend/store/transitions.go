@@ -89,13 +89,13 @@ func (tx *Tx) FinishRun(ctx context.Context, id int64, c *ci.Claim, from []ci.Ph
 	args := []any{
 		string(end.Outcome), end.Reason, value(&end.ExitCode), end.ScriptStarted,
 		end.Console.Bytes, end.Console.SHA256, end.Console.Truncated,
-		value(document{&end.Steps}), value(document{&end.Images}), micros(at), id,
+		value(document{&end.Steps}), value(document{&end.Images}), micros(at), end.Console.Bytes, id,
 	}
 	if c != nil {
 		args = append(args, c.Agent, c.ID)
 	}
 	run, err := tx.move(ctx, "status = 'done', outcome = ?, reason = ?, exit_code = COALESCE(?, exit_code), script_started = ?, "+
-		"console_bytes = ?, console_sha256 = ?, console_truncated = ?, steps = ?, images = ?, done_at = ?", held(in(allowed), c), args...)
+		"console_bytes = ?, console_sha256 = ?, console_truncated = ?, steps = ?, images = ?, done_at = ?, "+counting, held(in(allowed), c), args...)
 	return tx.won(ctx, run, err, id, c, to)
 }
 

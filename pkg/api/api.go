@@ -51,6 +51,8 @@ type Client struct {
 	secrets civ1connect.SecretServiceClient
 	sshKeys civ1connect.SSHKeyServiceClient
 	forges  civ1connect.ForgeServiceClient
+
+	retention civ1connect.RetentionServiceClient
 }
 
 // New checks the configuration. It does not call the server.
@@ -84,6 +86,8 @@ func New(c Config) (*Client, error) {
 		secrets: civ1connect.NewSecretServiceClient(h, root),
 		sshKeys: civ1connect.NewSSHKeyServiceClient(h, root),
 		forges:  civ1connect.NewForgeServiceClient(h, root),
+
+		retention: civ1connect.NewRetentionServiceClient(h, root),
 	}, nil
 }
 

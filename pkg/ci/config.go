@@ -15,8 +15,12 @@ type Config struct {
 	MaxConsole     int64
 	MaxResult      int64
 	MaxResultFiles int
-	// Retention is how long done runs are kept; 0 keeps them for ever.
+	// Retention is how long done runs are kept, whatever their jobs say; 0 keeps them for ever.
 	Retention Duration
+	// Keep is what each job keeps, unless it says otherwise itself.
+	Keep *Keep
+	// KeepTotal is what all jobs together keep at the most, whatever they say. It has no Age.
+	KeepTotal *Keep
 	// AgentRetention is how long an agent that says nothing any more is listed;
 	// 0 lists it for ever. One whose process has said that it ends is listed for
 	// AgentLeft, if that is less.
@@ -53,11 +57,13 @@ func (c *Config) Validate() error {
 	checkRange(&f, "globalTimeout", time.Duration(c.GlobalTimeout), time.Second, 7*24*time.Hour)
 	checkRange(&f, "abortGrace", time.Duration(c.AbortGrace), 0, 10*time.Minute)
 	if c.Retention != 0 {
-		checkRange(&f, "retention", time.Duration(c.Retention), time.Minute, 100*365*24*time.Hour)
+		checkRange(&f, "retention", time.Duration(c.Retention), time.Minute, longest)
 	}
 	if c.AgentRetention != 0 {
-		checkRange(&f, "agentRetention", time.Duration(c.AgentRetention), time.Minute, 100*365*24*time.Hour)
+		checkRange(&f, "agentRetention", time.Duration(c.AgentRetention), time.Minute, longest)
 	}
+	checkKeep(&f, "keep", c.Keep, true)
+	checkKeep(&f, "keepTotal", c.KeepTotal, false)
 	checkClasses(&f, c.Classes)
 	checkSize(&f, "maxConsole", c.MaxConsole, 1<<40)
 	checkSize(&f, "maxResult", c.MaxResult, 1<<40)

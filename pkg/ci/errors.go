@@ -16,6 +16,7 @@ const (
 	CodeUnauthorized Code = "unauthorized"       // no token, or one that is not valid; 401
 	CodeForbidden    Code = "forbidden"          // a valid token that may not do this; 403
 	CodeNotFound     Code = "not_found"          // there is none, or the caller may not know of it; 404
+	CodeExpired      Code = "expired"            // it was there, and is kept no longer; 410
 	CodeConflict     Code = "conflict"           // impossible in the present state; 409
 	CodeStale        Code = "stale"              // If-Match names a version that is no longer; 412
 	CodeTooLarge     Code = "too_large"          // the body is over its limit; 413

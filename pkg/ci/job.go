@@ -23,6 +23,9 @@ type Job struct {
 	// Owner says who keeps this job as code; "" for nobody. Programs that apply
 	// files delete no job of another owner.
 	Owner string
+	// Keep is what the job keeps of its done runs: a kind that it speaks of takes
+	// the place of the configuration's. nil leaves all to the configuration.
+	Keep *Keep
 	// Version grows with each replace; it is the job's ETag. The first is 1.
 	Version   int64
 	CreatedAt time.Time
@@ -109,6 +112,7 @@ func (j *Job) Validate() error {
 	if j.Owner != "" {
 		checkName(&f, "owner", j.Owner)
 	}
+	checkKeep(&f, "keep", j.Keep, true)
 	return f.err("the job")
 }
 

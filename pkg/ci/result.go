@@ -13,6 +13,8 @@ type Result struct {
 	Filename  string
 	Files     int // how many files it holds; 1 for a file as it is
 	CreatedAt time.Time
+	// ExpiredAt is when its bytes went because they are kept no longer; zero while they are there.
+	ExpiredAt time.Time
 }
 
 // ConsoleResult is the name under which the console is served among the results.

@@ -65,6 +65,11 @@ type Run struct {
 
 	Times   Times
 	Console Console
+	// ResultsExpiredAt and ConsoleExpiredAt are when its results and its console
+	// went because they are kept no longer; zero while they are there. What is
+	// told of them (sizes, digests) stays.
+	ResultsExpiredAt time.Time
+	ConsoleExpiredAt time.Time
 	// Steps are the parts of its preparation, in the order in which they began,
 	// and Images what it ran in. Both are known once it is done.
 	Steps  []Step

@@ -41,6 +41,11 @@ type Client interface {
 	ListTokens(ctx context.Context) iter.Seq2[ci.Token, error]
 	RevokeToken(ctx context.Context, id string) error
 
+	PlanRetention(ctx context.Context, config *ci.Config, job string, limit int) (*ci.RetentionPlan, error)
+	PutPin(ctx context.Context, run ci.RunRef, p ci.Pin) (ci.Pin, error)
+	DeletePin(ctx context.Context, run ci.RunRef, name string) error
+	ListPins(ctx context.Context, run ci.RunRef) ([]ci.Pin, error)
+
 	PutSecret(ctx context.Context, job, name, value string) (ci.Secret, error)
 	ListSecrets(ctx context.Context, job string) ([]ci.Secret, error)
 	DeleteSecret(ctx context.Context, job, name string) error

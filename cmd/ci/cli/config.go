@@ -82,7 +82,7 @@ func settings() []setting {
 		}
 	}
 	named := func(name string, s setting) setting { s.name = name; return s }
-	return []setting{
+	list := []setting{
 		named("globalTimeout", duration(func(c *ci.Config) *ci.Duration { return &c.GlobalTimeout })),
 		named("abortGrace", duration(func(c *ci.Config) *ci.Duration { return &c.AbortGrace })),
 		named("retention", duration(func(c *ci.Config) *ci.Duration { return &c.Retention })),
@@ -92,6 +92,8 @@ func settings() []setting {
 		named("maxResultFiles", number(func(c *ci.Config) int64 { return int64(c.MaxResultFiles) }, func(c *ci.Config, n int64) { c.MaxResultFiles = int(n) })),
 		{"classes", showClasses, readClasses},
 	}
+	list = append(list, keepSettings("keep", func(c *ci.Config) **ci.Keep { return &c.Keep }, true)...)
+	return append(list, keepSettings("keepTotal", func(c *ci.Config) **ci.Keep { return &c.KeepTotal }, false)...)
 }
 
 type setting struct {

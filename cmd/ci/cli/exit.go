@@ -73,7 +73,7 @@ func exitCode(err error) int {
 		return exitSucceeded
 	case ci.CodeInvalid, ci.CodeTooLarge:
 		return exitUsage
-	case ci.CodeNotFound, ci.CodeForbidden, ci.CodeUnauthorized:
+	case ci.CodeNotFound, ci.CodeExpired, ci.CodeForbidden, ci.CodeUnauthorized:
 		return exitNotFound
 	case ci.CodeUnavailable, ci.CodeTooMany:
 		return exitUnreachable

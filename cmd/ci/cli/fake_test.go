@@ -39,7 +39,9 @@ type fakeClient struct {
 	timesAsked int
 	onList     func() // called after runs were listed
 	filter     ci.RunFilter
-	err        error // every call's
+	pins       []ci.Pin
+	asked      []string // the jobs that plans of retention were asked for
+	err        error    // every call's
 }
 
 func newFakeClient() *fakeClient {
@@ -324,3 +326,36 @@ func (f *fakeClient) RevokeToken(_ context.Context, id string) error {
 	}
 	return missing("token")
 }
+
+// PlanRetention would have one run go and another one stay by a limit of an hour, and nothing by others.
+func (f *fakeClient) PlanRetention(_ context.Context, config *ci.Config, job string, limit int) (*ci.RetentionPlan, error) {
+	if config == nil {
+		config = &f.config
+	}
+	f.asked = append(f.asked, job)
+	p := &ci.RetentionPlan{}
+	if config.Keep.Of(ci.KeptConsole).None() {
+		return p, f.err
+	}
+	for _, x := range []ci.Expiry{
+		{RunRef: ci.RunRef{Job: "unit", Run: 7}, What: ci.KeptConsole, Bytes: 2048, Done: noon, Reason: "it ended more than 1h ago (keep.console)"},
+		{RunRef: ci.RunRef{Job: "unit", Run: 8}, What: ci.KeptConsole, Bytes: 1024, Done: noon, Reason: "it ended more than 1h ago (keep.console)", Kept: "pinned: x\x07"},
+	} {
+		p.Add(x)
+		p.Items = append(p.Items, x)
+	}
+	return p, f.err
+}
+
+func (f *fakeClient) PutPin(_ context.Context, _ ci.RunRef, p ci.Pin) (ci.Pin, error) {
+	p.By = "me"
+	f.pins = append(f.pins, p)
+	return p, f.err
+}
+
+func (f *fakeClient) DeletePin(_ context.Context, _ ci.RunRef, name string) error {
+	f.pins = slices.DeleteFunc(f.pins, func(p ci.Pin) bool { return p.Name == name })
+	return f.err
+}
+
+func (f *fakeClient) ListPins(context.Context, ci.RunRef) ([]ci.Pin, error) { return f.pins, f.err }

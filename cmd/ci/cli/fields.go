@@ -177,14 +177,15 @@ var (
 	runFields = []string{
 		"id", "job", "jobVersion", "status", "phase", "outcome", "reason", "exitCode", "scriptStarted", "commitSha", "branchName", "parameters",
 		"priority", "triggeredBy", "parent", "origin", "trace", "git", "class", "agent", "abortRequestedAt", "times", "console", "spec", "steps", "images",
+		"resultsExpiredAt", "consoleExpiredAt",
 	}
-	jobFields   = []string{"name", "git", "freestyle", "parameters", "triggers", "owner", "version", "createdAt", "updatedAt"}
+	jobFields   = []string{"name", "git", "freestyle", "parameters", "triggers", "owner", "keep", "version", "createdAt", "updatedAt"}
 	agentFields = []string{
 		"id", "version", "cpus", "memory", "freeCpus", "freeMemory", "cpuLoad", "runs", "draining", "refusals", "problem", "leftovers", "seenAt", "warnings", "leaving",
 	}
 	queueFields    = []string{"class", "priority", "queued", "oldest"}
-	resultFields   = []string{"name", "contentType", "size", "sha256", "href", "filename", "files", "createdAt", "run"}
-	configFields   = []string{"globalTimeout", "abortGrace", "classes", "maxConsole", "maxResult", "maxResultFiles", "retention", "agentRetention", "version"}
+	resultFields   = []string{"name", "contentType", "size", "sha256", "href", "filename", "files", "createdAt", "run", "expiredAt"}
+	configFields   = []string{"globalTimeout", "abortGrace", "classes", "maxConsole", "maxResult", "maxResultFiles", "retention", "agentRetention", "keep", "keepTotal", "version"}
 	tokenFields    = []string{"id", "name", "role", "jobs", "agent", "createdAt", "expiresAt", "revokedAt"}
 	secretFields   = []string{"name", "version", "updatedAt", "updatedBy", "job"}
 	registryFields = []string{"host", "username", "updatedAt", "updatedBy"}

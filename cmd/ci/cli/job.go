@@ -118,6 +118,7 @@ func (a *app) jobShow(ctx context.Context, args []string) error {
 		{"ssh key", gitOf(*j).SSHKey},
 		{"triggers", strings.Join(j.Triggers, " ")},
 		{"owner", j.Owner},
+		{"keep", keepText(j.Keep)},
 		{"version", strconv.FormatInt(j.Version, 10)},
 		{"created", stamp(j.CreatedAt)},
 		{"updated", stamp(j.UpdatedAt)},

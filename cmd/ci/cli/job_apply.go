@@ -21,6 +21,7 @@ type jobApplyOptions struct {
 	defaults  []string
 	required  []string
 	triggers  []string
+	keep      []string
 }
 
 const jobApplyHelp = `Create or replace jobs. Applying the same again changes nothing.
@@ -33,6 +34,7 @@ From a file (or - for standard input) of YAML or JSON, with one job or several d
   git: { url: "https://host/path.git", configPath: ci/unit-test.yaml }
   parameters: [{ name: LEVEL, default: "1", description: how thorough }]
   triggers: [deploy]             # the jobs that its runs may trigger, with ci: true
+  keep: { results: { age: 168h }, console: { count: 100 } }   # of runs, results, console: age, count, bytes; else the configuration's
 
 or from flags. Exactly one of git and freestyle is needed; freestyle holds a job file's keys.
 
@@ -58,6 +60,7 @@ func newJobApply(a *app) *cobra.Command {
 	f.StringArrayVarP(&o.defaults, "param", "p", nil, "a parameter with a default: `NAME=DEFAULT`; may be repeated")
 	f.StringArrayVar(&o.required, "required", nil, "a parameter that every trigger must give; may be repeated")
 	f.StringArrayVar(&o.triggers, "triggers", nil, "a `job` that its runs may trigger when the job file says ci: true; may be repeated")
+	f.StringArrayVar(&o.keep, "keep", nil, "what is kept of its runs instead of what the configuration says: `KIND.LIMIT=VALUE` such as results.age=168h, or KIND=all; may be repeated")
 	cmd.MarkFlagsOneRequired("file", "freestyle", "git-url")
 	cmd.MarkFlagsMutuallyExclusive("file", "freestyle", "git-url")
 	return cmd
@@ -92,8 +95,8 @@ func (o *jobApplyOptions) run(ctx context.Context, args []string) error {
 // jobs reads what is to be applied.
 func (o *jobApplyOptions) jobs(args []string) ([]ci.Job, error) {
 	if o.file != "" {
-		if len(args) > 0 || len(o.defaults)+len(o.required)+len(o.triggers) > 0 {
-			return nil, usagef("the file says name, parameters and triggers; give --file alone")
+		if len(args) > 0 || len(o.defaults)+len(o.required)+len(o.triggers)+len(o.keep) > 0 {
+			return nil, usagef("the file says name, parameters, triggers and what is kept; give --file alone")
 		}
 		data, err := o.readFile(o.file)
 		if err != nil {
@@ -106,6 +109,9 @@ func (o *jobApplyOptions) jobs(args []string) ([]ci.Job, error) {
 	}
 	job := ci.Job{Name: args[0], Triggers: o.triggers}
 	var err error
+	if job.Keep, err = readKeep(o.keep); err != nil {
+		return nil, err
+	}
 	if job.Parameters, err = o.parameters(); err != nil {
 		return nil, err
 	}
@@ -163,7 +169,7 @@ func sameJob(a, b *ci.Job) bool {
 	if (a.Git == nil) != (b.Git == nil) || len(a.Parameters) != len(b.Parameters) {
 		return false
 	}
-	if !slices.Equal(a.Triggers, b.Triggers) {
+	if !slices.Equal(a.Triggers, b.Triggers) || !reflect.DeepEqual(a.Keep, b.Keep) {
 		return false
 	}
 	for i := range a.Parameters {

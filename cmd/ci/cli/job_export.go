@@ -114,7 +114,7 @@ func (o *jobExportOptions) write(name, text string, first bool) error {
 // jobText is a job as a document that reads back as the same job: YAML for
 // people, or JSON, which is YAML too, for values that YAML would not keep.
 func jobText(j *ci.Job) (string, error) {
-	d := jobDocument{Name: j.Name, Triggers: j.Triggers}
+	d := jobDocument{Name: j.Name, Triggers: j.Triggers, Keep: documentOfKeep(j.Keep)}
 	if j.Git != nil {
 		d.Git = &gitDocument{j.Git.URL, j.Git.ConfigPath, j.Git.SSHKey}
 	}

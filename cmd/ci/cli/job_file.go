@@ -54,6 +54,7 @@ type jobDocument struct {
 	Freestyle  map[string]any      `json:"freestyle,omitempty" yaml:"freestyle,omitempty"`
 	Parameters []parameterDocument `json:"parameters,omitempty" yaml:"parameters,omitempty"`
 	Triggers   []string            `json:"triggers,omitempty" yaml:"triggers,omitempty"`
+	Keep       *keepDocument       `json:"keep,omitempty" yaml:"keep,omitempty"`
 }
 
 type gitDocument struct {
@@ -100,6 +101,10 @@ func parseJobs(name string, data []byte) ([]ci.Job, error) {
 
 func (d *jobDocument) job(file string) (ci.Job, error) {
 	j := ci.Job{Name: d.Name, Triggers: d.Triggers}
+	var err error
+	if j.Keep, err = d.Keep.keep(); err != nil {
+		return j, usagef("job %s of %s: %w", d.Name, file, err)
+	}
 	if d.Git != nil {
 		j.Git = &ci.Git{URL: d.Git.URL, ConfigPath: d.Git.ConfigPath, SSHKey: d.Git.SSHKey}
 	}

@@ -27,7 +27,7 @@ func TestFieldsAreTheAPIs(t *testing.T) {
 	}
 	require.NoError(t, yaml.Unmarshal(data, &document))
 	for name, fields := range map[string][]string{
-		"Run": runFields, "Job": jobFields, "Agent": agentFields, "Queue": queueFields, "Result": resultFields, "Config": configFields,
+		"Run": runFields, "Job": jobFields, "Agent": agentFields, "Queue": queueFields, "Result": resultFields, "Config": configFields, "RetentionPlan": planFields, "Pin": pinFields,
 		"Token": tokenFields, "Secret": secretFields, "Registry": registryFields, "SSHKey": sshKeyFields, "Forge": forgeFields, "EventTrigger": eventTriggerFields,
 	} {
 		require.ElementsMatch(t, sortedKeys(document.Components.Schemas[name].Properties), fields, name)

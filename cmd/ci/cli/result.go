@@ -23,6 +23,7 @@ func resultPiped() []column[ci.Result] {
 		{"files", func(r ci.Result) string { return strconv.Itoa(r.Files) }, nil},
 		{"sha256", func(r ci.Result) string { return r.SHA256 }, nil},
 		{"filename", func(r ci.Result) string { return r.Filename }, nil},
+		{"kept no longer since", func(r ci.Result) string { return stamp(r.ExpiredAt) }, nil},
 	}
 }
 
@@ -56,7 +57,7 @@ func (a *app) resultList(ctx context.Context, args []string) error {
 		{"RESULT", func(r ci.Result) string { return r.Name }, func(ci.Result) style { return bold }},
 		{"SIZE", func(r ci.Result) string { return ci.Bytes(r.Size) }, nil},
 		{"FILES", func(r ci.Result) string { return strconv.Itoa(r.Files) }, nil},
-		{"TYPE", func(r ci.Result) string { return r.ContentType }, func(ci.Result) style { return dim }},
+		{"TYPE", func(r ci.Result) string { return r.ContentType + wentAt(r.ExpiredAt) }, func(ci.Result) style { return dim }},
 	}, resultPiped())
 	return nil
 }

@@ -50,7 +50,7 @@ func TestResultGet(t *testing.T) {
 	require.Equal(t, exitNotFound, got.code)
 	require.Contains(t, got.err, "unit/7 has no result nope; it has cover, evil, console, bad")
 	require.Equal(t, exitUsage, w.run("result", "get", "unit/7", "-o", "-").code)
-	require.Contains(t, w.run("result", "ls", "unit", "@latest").out, "cover\ttext/plain\t4\t1\t"+good+"\tcoverage.out\n")
+	require.Contains(t, w.run("result", "ls", "unit", "@latest").out, "cover\ttext/plain\t4\t1\t"+good+"\tcoverage.out\t\n")
 }
 
 func TestSafeName(t *testing.T) {

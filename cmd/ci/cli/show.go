@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -104,14 +105,14 @@ func (a *app) runPairs(r *ci.Run, results []ci.Result) []pair {
 		{"collecting", stamp(r.Times.Collecting)},
 		{"done", stamp(r.Times.Done)},
 		{"abort requested", stamp(r.AbortRequestedAt)},
-		{"output", ci.Bytes(r.Console.Bytes)},
+		{"output", ci.Bytes(r.Console.Bytes) + wentAt(r.ConsoleExpiredAt)},
 		{"took", tookText(r, a.Now())},
 	}
 	for _, name := range sortedKeys(r.Parameters) {
 		pairs = append(pairs, pair{"parameter " + clean(name), r.Parameters[name]})
 	}
 	for _, s := range results {
-		pairs = append(pairs, pair{"result " + clean(s.Name), fmt.Sprintf("%s, %s", ci.Bytes(s.Size), s.ContentType)})
+		pairs = append(pairs, pair{"result " + clean(s.Name), fmt.Sprintf("%s, %s%s", ci.Bytes(s.Size), s.ContentType, wentAt(s.ExpiredAt))})
 	}
 	return pairs
 }
@@ -130,4 +131,12 @@ func sortedKeys[V any](m map[string]V) []string {
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+// wentAt says that something is kept no longer, behind what it was.
+func wentAt(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return ", kept no longer since " + stamp(at)
 }

@@ -16,6 +16,8 @@ func ToConfig(c *ci.Config) *civ1.Config {
 		MaxResultFiles: uint32(c.MaxResultFiles),
 		Retention:      toDuration(c.Retention),
 		AgentRetention: toDuration(c.AgentRetention),
+		Keep:           ToKeep(c.Keep),
+		KeepTotal:      ToKeep(c.KeepTotal),
 		Version:        uint32(c.Version),
 	}
 }
@@ -36,6 +38,8 @@ func FromConfig(m *civ1.Config) *ci.Config {
 		MaxResultFiles: int(m.GetMaxResultFiles()),
 		Retention:      ci.Duration(m.GetRetention().AsDuration()),
 		AgentRetention: agents,
+		Keep:           FromKeep(m.GetKeep()),
+		KeepTotal:      FromKeep(m.GetKeepTotal()),
 		Version:        int64(m.GetVersion()),
 	}
 }

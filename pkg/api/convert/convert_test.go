@@ -141,6 +141,8 @@ func TestRoundTrip(t *testing.T) {
 	cross(t, ToWork, pointed(FromWork))
 	cross(t, ToEnd, FromEnd)
 	cross(t, ToClaim, FromClaim)
+	cross(t, ToRetentionPlan, pointed(FromRetentionPlan))
+	cross(t, ToPin, FromPin)
 	cross(t, ToLane, FromLane)
 	cross(t, ToVerdict, FromVerdict)
 	cross(t, ToTerms, pointed(FromTerms))

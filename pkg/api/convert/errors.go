@@ -20,6 +20,7 @@ var kinds = map[ci.Code]struct {
 	ci.CodeUnauthorized: {401, connect.CodeUnauthenticated},
 	ci.CodeForbidden:    {403, connect.CodePermissionDenied},
 	ci.CodeNotFound:     {404, connect.CodeNotFound},
+	ci.CodeExpired:      {410, connect.CodeDataLoss},
 	ci.CodeConflict:     {409, connect.CodeFailedPrecondition},
 	ci.CodeStale:        {412, connect.CodeAborted},
 	ci.CodeTooLarge:     {413, connect.CodeOutOfRange},

@@ -19,6 +19,7 @@ func ToResult(job string, r *ci.Result) *civ1.Result {
 		Files:       uint32(r.Files),
 		CreatedAt:   ToTime(r.CreatedAt),
 		Run:         uint32(r.Run),
+		ExpiredAt:   ToTime(r.ExpiredAt),
 	}
 }
 
@@ -33,6 +34,7 @@ func FromResult(m *civ1.Result) ci.Result {
 		Filename:    m.GetFilename(),
 		Files:       int(m.GetFiles()),
 		CreatedAt:   FromTime(m.GetCreatedAt()),
+		ExpiredAt:   FromTime(m.GetExpiredAt()),
 	}
 }
 

@@ -34,6 +34,8 @@ func ToRun(r *ci.Run) *civ1.Run {
 		Trace:            toTrace(r.Trace),
 		Steps:            each(r.Steps, toStep),
 		Images:           each(r.Images, toRunImage),
+		ResultsExpiredAt: ToTime(r.ResultsExpiredAt),
+		ConsoleExpiredAt: ToTime(r.ConsoleExpiredAt),
 	}
 	if r.ExitCode != nil {
 		code := int32(*r.ExitCode)
@@ -74,6 +76,9 @@ func FromRun(m *civ1.Run) *ci.Run {
 		Trace:  fromTrace(m.GetTrace()),
 		Steps:  eachFrom(m.GetSteps(), fromStep),
 		Images: eachFrom(m.GetImages(), fromRunImage),
+
+		ResultsExpiredAt: FromTime(m.GetResultsExpiredAt()),
+		ConsoleExpiredAt: FromTime(m.GetConsoleExpiredAt()),
 	}
 	if m.ExitCode != nil {
 		code := int(m.GetExitCode())

@@ -37,15 +37,19 @@ type Config struct {
 	MaxResult float64 `protobuf:"fixed64,5,opt,name=max_result,json=maxResult,proto3" json:"max_result,omitempty"`
 	// Files in results that a run may save.
 	MaxResultFiles uint32 `protobuf:"varint,6,opt,name=max_result_files,json=maxResultFiles,proto3" json:"max_result_files,omitempty"`
-	// How long done runs are kept; 0s keeps them for ever.
+	// How long done runs are kept, whatever their jobs say; 0s keeps them for ever.
 	Retention *durationpb.Duration `protobuf:"bytes,7,opt,name=retention,proto3" json:"retention,omitempty"`
 	// Grows with each change. Set by the server; ignored in requests.
 	Version uint32 `protobuf:"varint,8,opt,name=version,proto3" json:"version,omitempty"`
 	// How long an agent that says nothing any more is listed; 0s lists it for
 	// ever, absent is 24h. One that was drained by its own process and has ended is listed for ten minutes at most.
 	AgentRetention *durationpb.Duration `protobuf:"bytes,9,opt,name=agent_retention,json=agentRetention,proto3" json:"agent_retention,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What each job keeps, unless it says otherwise itself.
+	Keep *Keep `protobuf:"bytes,10,opt,name=keep,proto3" json:"keep,omitempty"`
+	// What all jobs together keep at the most, whatever they say. It has no age: retention is that bound.
+	KeepTotal     *Keep `protobuf:"bytes,11,opt,name=keep_total,json=keepTotal,proto3" json:"keep_total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Config) Reset() {
@@ -141,6 +145,20 @@ func (x *Config) GetAgentRetention() *durationpb.Duration {
 	return nil
 }
 
+func (x *Config) GetKeep() *Keep {
+	if x != nil {
+		return x.Keep
+	}
+	return nil
+}
+
+func (x *Config) GetKeepTotal() *Keep {
+	if x != nil {
+		return x.KeepTotal
+	}
+	return nil
+}
+
 // A class of runs by size.
 type Quota struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -209,7 +227,7 @@ var File_ci_v1_config_proto protoreflect.FileDescriptor
 
 const file_ci_v1_config_proto_rawDesc = "" +
 	"\n" +
-	"\x12ci/v1/config.proto\x12\x05ci.v1\x1a\x1egoogle/protobuf/duration.proto\"\xaf\x03\n" +
+	"\x12ci/v1/config.proto\x12\x05ci.v1\x1a\x15ci/v1/retention.proto\x1a\x1egoogle/protobuf/duration.proto\"\xfc\x03\n" +
 	"\x06Config\x12@\n" +
 	"\x0eglobal_timeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\rglobalTimeout\x12:\n" +
 	"\vabort_grace\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\n" +
@@ -222,7 +240,11 @@ const file_ci_v1_config_proto_rawDesc = "" +
 	"\x10max_result_files\x18\x06 \x01(\rR\x0emaxResultFiles\x127\n" +
 	"\tretention\x18\a \x01(\v2\x19.google.protobuf.DurationR\tretention\x12\x18\n" +
 	"\aversion\x18\b \x01(\rR\aversion\x12B\n" +
-	"\x0fagent_retention\x18\t \x01(\v2\x19.google.protobuf.DurationR\x0eagentRetention\"G\n" +
+	"\x0fagent_retention\x18\t \x01(\v2\x19.google.protobuf.DurationR\x0eagentRetention\x12\x1f\n" +
+	"\x04keep\x18\n" +
+	" \x01(\v2\v.ci.v1.KeepR\x04keep\x12*\n" +
+	"\n" +
+	"keep_total\x18\v \x01(\v2\v.ci.v1.KeepR\tkeepTotal\"G\n" +
 	"\x05Quota\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04cpus\x18\x02 \x01(\x01R\x04cpus\x12\x16\n" +
@@ -245,6 +267,7 @@ var file_ci_v1_config_proto_goTypes = []any{
 	(*Config)(nil),              // 0: ci.v1.Config
 	(*Quota)(nil),               // 1: ci.v1.Quota
 	(*durationpb.Duration)(nil), // 2: google.protobuf.Duration
+	(*Keep)(nil),                // 3: ci.v1.Keep
 }
 var file_ci_v1_config_proto_depIdxs = []int32{
 	2, // 0: ci.v1.Config.global_timeout:type_name -> google.protobuf.Duration
@@ -252,11 +275,13 @@ var file_ci_v1_config_proto_depIdxs = []int32{
 	1, // 2: ci.v1.Config.classes:type_name -> ci.v1.Quota
 	2, // 3: ci.v1.Config.retention:type_name -> google.protobuf.Duration
 	2, // 4: ci.v1.Config.agent_retention:type_name -> google.protobuf.Duration
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	3, // 5: ci.v1.Config.keep:type_name -> ci.v1.Keep
+	3, // 6: ci.v1.Config.keep_total:type_name -> ci.v1.Keep
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_ci_v1_config_proto_init() }
@@ -264,6 +289,7 @@ func file_ci_v1_config_proto_init() {
 	if File_ci_v1_config_proto != nil {
 		return
 	}
+	file_ci_v1_retention_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

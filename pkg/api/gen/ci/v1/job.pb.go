@@ -45,7 +45,10 @@ type Job struct {
 	Triggers []string `protobuf:"bytes,8,rep,name=triggers,proto3" json:"triggers,omitempty"`
 	// Who keeps this job as code, for example the repository whose files are applied; empty for nobody.
 	// It means nothing to the server. Programs that apply files delete no job that they do not own.
-	Owner         string `protobuf:"bytes,9,opt,name=owner,proto3" json:"owner,omitempty"`
+	Owner string `protobuf:"bytes,9,opt,name=owner,proto3" json:"owner,omitempty"`
+	// What the job keeps of its done runs. What it speaks of takes the place of the configuration's keep; the bounds
+	// retention and keepTotal hold all the same.
+	Keep          *Keep `protobuf:"bytes,10,opt,name=keep,proto3" json:"keep,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -141,6 +144,13 @@ func (x *Job) GetOwner() string {
 		return x.Owner
 	}
 	return ""
+}
+
+func (x *Job) GetKeep() *Keep {
+	if x != nil {
+		return x.Keep
+	}
+	return nil
 }
 
 // Where a git job's runs come from.
@@ -284,7 +294,7 @@ var File_ci_v1_job_proto protoreflect.FileDescriptor
 
 const file_ci_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x0fci/v1/job.proto\x12\x05ci.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe2\x02\n" +
+	"\x0fci/v1/job.proto\x12\x05ci.v1\x1a\x15ci/v1/retention.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x03\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\x03git\x18\x02 \x01(\v2\n" +
@@ -299,7 +309,9 @@ const file_ci_v1_job_proto_rawDesc = "" +
 	"\n" +
 	"updated_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x1a\n" +
 	"\btriggers\x18\b \x03(\tR\btriggers\x12\x14\n" +
-	"\x05owner\x18\t \x01(\tR\x05owner\"Q\n" +
+	"\x05owner\x18\t \x01(\tR\x05owner\x12\x1f\n" +
+	"\x04keep\x18\n" +
+	" \x01(\v2\v.ci.v1.KeepR\x04keep\"Q\n" +
 	"\x03Git\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1f\n" +
 	"\vconfig_path\x18\x02 \x01(\tR\n" +
@@ -330,6 +342,7 @@ var file_ci_v1_job_proto_goTypes = []any{
 	(*Parameter)(nil),             // 2: ci.v1.Parameter
 	(*structpb.Struct)(nil),       // 3: google.protobuf.Struct
 	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
+	(*Keep)(nil),                  // 5: ci.v1.Keep
 }
 var file_ci_v1_job_proto_depIdxs = []int32{
 	1, // 0: ci.v1.Job.git:type_name -> ci.v1.Git
@@ -337,11 +350,12 @@ var file_ci_v1_job_proto_depIdxs = []int32{
 	2, // 2: ci.v1.Job.parameters:type_name -> ci.v1.Parameter
 	4, // 3: ci.v1.Job.created_at:type_name -> google.protobuf.Timestamp
 	4, // 4: ci.v1.Job.updated_at:type_name -> google.protobuf.Timestamp
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	5, // 5: ci.v1.Job.keep:type_name -> ci.v1.Keep
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_ci_v1_job_proto_init() }
@@ -349,6 +363,7 @@ func file_ci_v1_job_proto_init() {
 	if File_ci_v1_job_proto != nil {
 		return
 	}
+	file_ci_v1_retention_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

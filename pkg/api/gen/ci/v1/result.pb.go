@@ -42,7 +42,9 @@ type Result struct {
 	// When it was stored; absent for the console.
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// The run's id.
-	Run           uint32 `protobuf:"varint,9,opt,name=run,proto3" json:"run,omitempty"`
+	Run uint32 `protobuf:"varint,9,opt,name=run,proto3" json:"run,omitempty"`
+	// When its bytes went because they are kept no longer; absent while they are there.
+	ExpiredAt     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=expired_at,json=expiredAt,proto3" json:"expired_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -140,11 +142,18 @@ func (x *Result) GetRun() uint32 {
 	return 0
 }
 
+func (x *Result) GetExpiredAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiredAt
+	}
+	return nil
+}
+
 var File_ci_v1_result_proto protoreflect.FileDescriptor
 
 const file_ci_v1_result_proto_rawDesc = "" +
 	"\n" +
-	"\x12ci/v1/result.proto\x12\x05ci.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\x01\n" +
+	"\x12ci/v1/result.proto\x12\x05ci.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb9\x02\n" +
 	"\x06Result\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
 	"\fcontent_type\x18\x02 \x01(\tR\vcontentType\x12\x12\n" +
@@ -155,7 +164,10 @@ const file_ci_v1_result_proto_rawDesc = "" +
 	"\x05files\x18\a \x01(\rR\x05files\x129\n" +
 	"\n" +
 	"created_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x10\n" +
-	"\x03run\x18\t \x01(\rR\x03runB\x1bZ\x19ci/pkg/api/gen/ci/v1;civ1b\x06proto3"
+	"\x03run\x18\t \x01(\rR\x03run\x129\n" +
+	"\n" +
+	"expired_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\texpiredAtB\x1bZ\x19ci/pkg/api/gen/ci/v1;civ1b\x06proto3"
 
 var (
 	file_ci_v1_result_proto_rawDescOnce sync.Once
@@ -176,11 +188,12 @@ var file_ci_v1_result_proto_goTypes = []any{
 }
 var file_ci_v1_result_proto_depIdxs = []int32{
 	1, // 0: ci.v1.Result.created_at:type_name -> google.protobuf.Timestamp
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	1, // 1: ci.v1.Result.expired_at:type_name -> google.protobuf.Timestamp
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_ci_v1_result_proto_init() }

@@ -32,7 +32,7 @@ type Run struct {
 	Job string `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"`
 	// The version of the job that was triggered.
 	JobVersion uint32 `protobuf:"varint,3,opt,name=job_version,json=jobVersion,proto3" json:"job_version,omitempty"`
-	// in_progress or done. A done run never changes again.
+	// in_progress or done. A done run never changes again, but for what is kept of it no longer.
 	Status string `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
 	// planning, queued, preparing, running or collecting. A done run keeps the phase it ended in.
 	Phase string `protobuf:"bytes,5,opt,name=phase,proto3" json:"phase,omitempty"`
@@ -76,6 +76,10 @@ type Run struct {
 	Images []*RunImage `protobuf:"bytes,24,rep,name=images,proto3" json:"images,omitempty"`
 	// The event of a forge that it comes of; absent if none did.
 	Origin *Origin `protobuf:"bytes,25,opt,name=origin,proto3" json:"origin,omitempty"`
+	// When its results went because they are kept no longer; absent while they are there.
+	ResultsExpiredAt *timestamppb.Timestamp `protobuf:"bytes,26,opt,name=results_expired_at,json=resultsExpiredAt,proto3" json:"results_expired_at,omitempty"`
+	// When its console went because it is kept no longer; absent while it is there. console says what there was.
+	ConsoleExpiredAt *timestamppb.Timestamp `protobuf:"bytes,27,opt,name=console_expired_at,json=consoleExpiredAt,proto3" json:"console_expired_at,omitempty"`
 	// Who triggered it in a distributed trace; absent when nobody said, and no traces are sent.
 	Trace         *Trace `protobuf:"bytes,30,opt,name=trace,proto3" json:"trace,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -283,6 +287,20 @@ func (x *Run) GetImages() []*RunImage {
 func (x *Run) GetOrigin() *Origin {
 	if x != nil {
 		return x.Origin
+	}
+	return nil
+}
+
+func (x *Run) GetResultsExpiredAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ResultsExpiredAt
+	}
+	return nil
+}
+
+func (x *Run) GetConsoleExpiredAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ConsoleExpiredAt
 	}
 	return nil
 }
@@ -973,7 +991,7 @@ var File_ci_v1_run_proto protoreflect.FileDescriptor
 
 const file_ci_v1_run_proto_rawDesc = "" +
 	"\n" +
-	"\x0fci/v1/run.proto\x12\x05ci.v1\x1a\x11ci/v1/forge.proto\x1a\x0fci/v1/job.proto\x1a\x10ci/v1/spec.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xba\a\n" +
+	"\x0fci/v1/run.proto\x12\x05ci.v1\x1a\x11ci/v1/forge.proto\x1a\x0fci/v1/job.proto\x1a\x10ci/v1/spec.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xce\b\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\tR\x03job\x12\x1f\n" +
@@ -1006,7 +1024,9 @@ const file_ci_v1_run_proto_rawDesc = "" +
 	"\x06parent\x18\x16 \x01(\v2\r.ci.v1.RunRefR\x06parent\x12!\n" +
 	"\x05steps\x18\x17 \x03(\v2\v.ci.v1.StepR\x05steps\x12'\n" +
 	"\x06images\x18\x18 \x03(\v2\x0f.ci.v1.RunImageR\x06images\x12%\n" +
-	"\x06origin\x18\x19 \x01(\v2\r.ci.v1.OriginR\x06origin\x12\"\n" +
+	"\x06origin\x18\x19 \x01(\v2\r.ci.v1.OriginR\x06origin\x12H\n" +
+	"\x12results_expired_at\x18\x1a \x01(\v2\x1a.google.protobuf.TimestampR\x10resultsExpiredAt\x12H\n" +
+	"\x12console_expired_at\x18\x1b \x01(\v2\x1a.google.protobuf.TimestampR\x10consoleExpiredAt\x12\"\n" +
 	"\x05trace\x18\x1e \x01(\v2\f.ci.v1.TraceR\x05trace\x1a=\n" +
 	"\x0fParametersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -1113,22 +1133,24 @@ var file_ci_v1_run_proto_depIdxs = []int32{
 	3,  // 7: ci.v1.Run.steps:type_name -> ci.v1.Step
 	4,  // 8: ci.v1.Run.images:type_name -> ci.v1.RunImage
 	15, // 9: ci.v1.Run.origin:type_name -> ci.v1.Origin
-	1,  // 10: ci.v1.Run.trace:type_name -> ci.v1.Trace
-	13, // 11: ci.v1.Step.began:type_name -> google.protobuf.Timestamp
-	16, // 12: ci.v1.Step.took:type_name -> google.protobuf.Duration
-	13, // 13: ci.v1.Times.triggered:type_name -> google.protobuf.Timestamp
-	13, // 14: ci.v1.Times.queued:type_name -> google.protobuf.Timestamp
-	13, // 15: ci.v1.Times.claimed:type_name -> google.protobuf.Timestamp
-	13, // 16: ci.v1.Times.started:type_name -> google.protobuf.Timestamp
-	13, // 17: ci.v1.Times.collecting:type_name -> google.protobuf.Timestamp
-	13, // 18: ci.v1.Times.done:type_name -> google.protobuf.Timestamp
-	11, // 19: ci.v1.Trigger.parameters:type_name -> ci.v1.Trigger.ParametersEntry
-	9,  // 20: ci.v1.QueueReport.agents:type_name -> ci.v1.AgentVerdict
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	13, // 10: ci.v1.Run.results_expired_at:type_name -> google.protobuf.Timestamp
+	13, // 11: ci.v1.Run.console_expired_at:type_name -> google.protobuf.Timestamp
+	1,  // 12: ci.v1.Run.trace:type_name -> ci.v1.Trace
+	13, // 13: ci.v1.Step.began:type_name -> google.protobuf.Timestamp
+	16, // 14: ci.v1.Step.took:type_name -> google.protobuf.Duration
+	13, // 15: ci.v1.Times.triggered:type_name -> google.protobuf.Timestamp
+	13, // 16: ci.v1.Times.queued:type_name -> google.protobuf.Timestamp
+	13, // 17: ci.v1.Times.claimed:type_name -> google.protobuf.Timestamp
+	13, // 18: ci.v1.Times.started:type_name -> google.protobuf.Timestamp
+	13, // 19: ci.v1.Times.collecting:type_name -> google.protobuf.Timestamp
+	13, // 20: ci.v1.Times.done:type_name -> google.protobuf.Timestamp
+	11, // 21: ci.v1.Trigger.parameters:type_name -> ci.v1.Trigger.ParametersEntry
+	9,  // 22: ci.v1.QueueReport.agents:type_name -> ci.v1.AgentVerdict
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_ci_v1_run_proto_init() }

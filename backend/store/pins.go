@@ -1,0 +1,54 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"ci/pkg/ci"
+)
+
+func pinPlaces(p *ci.Pin) []any { return []any{&p.Name, &p.Reason, stamp{&p.Until}, &p.By} }
+
+const pinFields = "name, reason, until_at, by_token"
+
+// PutPin pins a run, in place of a pin of the same name. An unknown run is
+// ci.CodeNotFound, one with too many pins ci.CodeTooMany.
+func (tx *Tx) PutPin(ctx context.Context, job string, run int64, p ci.Pin, now time.Time) error {
+	id, err := one(ctx, tx.s, idPlaces, "SELECT id FROM runs WHERE id = ? AND job = ?"+tx.d.hold, run, job)
+	if err != nil {
+		return err
+	}
+	if id == nil {
+		return noRun(job, run)
+	}
+	if _, err := tx.s.exec(ctx, "DELETE FROM pins WHERE run = ? AND until_at <= ?", run, micros(now)); err != nil {
+		return err
+	}
+	others, err := one(ctx, tx.s, idPlaces, "SELECT COUNT(*) FROM pins WHERE run = ? AND name <> ?", run, p.Name)
+	if err != nil {
+		return err
+	}
+	if *others >= ci.MaxPins {
+		return ci.Errorf(ci.CodeTooMany, "run %d of job %q has %d pins already; take one away first", run, job, *others)
+	}
+	_, err = tx.s.exec(ctx, insertText("pins", "run, "+pinFields, 5)+" ON CONFLICT (run, name) DO UPDATE SET "+
+		"reason = excluded.reason, until_at = excluded.until_at, by_token = excluded.by_token", append([]any{run}, values(pinPlaces(&p))...)...)
+	return err
+}
+
+// DeletePin takes a pin of a run away. One that is not there is fine.
+func (tx *Tx) DeletePin(ctx context.Context, run int64, name string) error {
+	_, err := tx.s.exec(ctx, "DELETE FROM pins WHERE run = ? AND name = ?", run, name)
+	return err
+}
+
+// ListPins returns the pins of a run that hold, in the order of their names.
+func (r reader) ListPins(ctx context.Context, run int64, now time.Time) ([]ci.Pin, error) {
+	return many(ctx, r.s, pinPlaces, "SELECT "+pinFields+" FROM pins WHERE run = ? AND until_at > ? ORDER BY name", run, micros(now))
+}
+
+// PrunePins forgets the pins that have ended.
+func (tx *Tx) PrunePins(ctx context.Context, now time.Time) error {
+	_, err := tx.s.exec(ctx, "DELETE FROM pins WHERE until_at <= ?", micros(now))
+	return err
+}
