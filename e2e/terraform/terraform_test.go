@@ -175,7 +175,7 @@ terraform {
 `
 
 // TestSameAsApply: the same files, by `ci apply` and by the provider, lead to
-// the same jobs; and each finds nothing to do after the other.
+// the same things; and each finds nothing to do after the other.
 func TestSameAsApply(t *testing.T) {
 	w := setup(t)
 	files := map[string]string{
@@ -195,6 +195,44 @@ parameters:
   - { name: WHO, required: true }
 triggers: [lint, greet]
 `,
+		"more/trigger.yaml": `
+kind: event-trigger
+name: push
+forge: home
+repository: example/app
+job: greet
+events: [push]
+branches: [main, "release/**"]
+parameters: { WHO: "${sender} of ${branch}" }
+supersede: true
+`,
+		"more/pipeline.yaml": `
+kind: pipeline
+name: release
+program: |
+  all(run("greet"))
+`,
+		"more.tf": `
+locals {
+  trigger  = yamldecode(file("${path.module}/more/trigger.yaml"))
+  pipeline = yamldecode(file("${path.module}/more/pipeline.yaml"))
+}
+resource "ci_event_trigger" "of_file" {
+  name       = local.trigger.name
+  forge      = local.trigger.forge
+  repository = local.trigger.repository
+  job        = local.trigger.job
+  events     = local.trigger.events
+  branches   = local.trigger.branches
+  parameters = local.trigger.parameters
+  supersede  = local.trigger.supersede
+  depends_on = [ci_job.of_files]
+}
+resource "ci_pipeline" "of_file" {
+  name    = local.pipeline.name
+  program = local.pipeline.program
+}
+`,
 	}
 	for _, f := range []string{"jobs/greet.yaml", "jobs/lint.yaml", "ci_job.tf"} {
 		text, err := os.ReadFile(filepath.Join(examples(t), f))
@@ -206,15 +244,33 @@ triggers: [lint, greet]
 	files["ci_job.tf"] = "#" + ofFiles
 	m := w.module("", files)
 
-	w.ci(0, m.dir, "apply", "-f", "jobs")
-	applied := w.jobs()
-	require.Len(t, applied, 3)
+	_, _, err := w.api.PutForge(t.Context(), ci.ForgeAccess{
+		Forge:     ci.Forge{Name: "home", Kind: ci.ForgeGitea, URL: "https://git.example.com"},
+		ForgeKeys: ci.ForgeKeys{WebhookSecret: webhookSecret},
+	}, 0)
+	require.NoError(t, err)
+
+	w.ci(0, m.dir, "apply", "-f", "jobs", "-f", "more")
+	everything := func() map[string][]any {
+		all := map[string][]any{"jobs": w.jobs(), "triggers": w.list("/github/triggers", "triggers"), "pipelines": w.list("/pipelines", "pipelines")}
+		for _, p := range all["pipelines"] {
+			delete(p.(map[string]any), "version") // goes on after a deletion: runs name it
+		}
+		return all
+	}
+	applied := everything()
+	require.Len(t, applied["jobs"], 3)
+	require.Len(t, applied["triggers"], 1)
+	require.Len(t, applied["pipelines"], 1)
+	require.NoError(t, w.api.DeleteEventTrigger(t.Context(), "push"))
+	require.NoError(t, w.api.DeletePipeline(t.Context(), "release"))
 	for _, name := range []string{"full", "greet", "lint"} {
 		require.NoError(t, w.api.DeleteJob(t.Context(), name))
 	}
 	m.apply()
-	require.Equal(t, applied, w.jobs())
-	require.Contains(t, w.ci(0, m.dir, "apply", "-f", "jobs", "--dry-run", "--detailed-exitcode"), "unchanged")
+	require.Equal(t, applied, everything())
+	out := w.ci(0, m.dir, "apply", "-f", "jobs", "-f", "more", "--dry-run", "--detailed-exitcode")
+	require.Contains(t, out, "0 created, 0 updated, 0 deleted, 5 unchanged")
 
 	m.change("jobs/full.yaml", "timeout: 90s", "timeout: 91s")
 	w.ci(0, m.dir, "apply", "-f", "jobs")

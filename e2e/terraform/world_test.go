@@ -191,18 +191,22 @@ func (w *world) ci(code int, dir string, args ...string) string {
 }
 
 // jobs is what the API answers about all jobs, without the times.
-func (w *world) jobs() []any {
+func (w *world) jobs() []any { return w.list("/jobs", "jobs") }
+
+// list is what the API answers about all things of a kind, without the times.
+func (w *world) list(path, key string) []any {
 	w.t.Helper()
-	answer, err := w.cid.Client().Do(w.t.Context(), "GET", "/jobs?pageSize=200", nil)
+	answer, err := w.cid.Client().Do(w.t.Context(), "GET", path+"?pageSize=200", nil)
 	require.NoError(w.t, err)
-	require.Equal(w.t, 200, answer.Status)
-	var page struct{ Jobs []any }
+	require.Equal(w.t, 200, answer.Status, "%s", answer.Body)
+	page := map[string]any{}
 	require.NoError(w.t, json.Unmarshal(answer.Body, &page))
-	for _, j := range page.Jobs {
-		doc, _ := j.(map[string]any)
+	things, _ := page[key].([]any)
+	for _, thing := range things {
+		doc, _ := thing.(map[string]any)
 		require.NotEmpty(w.t, doc["createdAt"])
 		delete(doc, "createdAt")
 		delete(doc, "updatedAt")
 	}
-	return page.Jobs
+	return things
 }
