@@ -194,6 +194,7 @@ parameters:
   - { name: LEVEL, default: "1", description: "how thorough: \"1\" to 9" }
   - { name: WHO, required: true }
 triggers: [lint, greet]
+keep: { runs: { count: 5 }, console: { age: 24h } }
 `,
 		"more/trigger.yaml": `
 kind: event-trigger

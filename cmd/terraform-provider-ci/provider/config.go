@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/listplanmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/objectplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -26,6 +27,8 @@ type configModel struct {
 	MaxResultFiles types.Int64          `tfsdk:"max_result_files"`
 	Retention      timetypes.GoDuration `tfsdk:"retention"`
 	AgentRetention timetypes.GoDuration `tfsdk:"agent_retention"`
+	Keep           types.Object         `tfsdk:"keep"`
+	KeepTotal      types.Object         `tfsdk:"keep_total"`
 	Version        types.Int64          `tfsdk:"version"`
 }
 
@@ -99,6 +102,18 @@ func (m *configModel) into(ctx context.Context, c *ci.Config) error {
 	if n := m.MaxResultFiles; !n.IsNull() && !n.IsUnknown() {
 		c.MaxResultFiles = int(n.ValueInt64())
 	}
+	for _, k := range []struct {
+		said types.Object
+		to   **ci.Keep
+	}{{m.Keep, &c.Keep}, {m.KeepTotal, &c.KeepTotal}} {
+		said, err := keepOf(ctx, k.said)
+		if err != nil {
+			return err
+		}
+		if said != nil {
+			*k.to = said.keep()
+		}
+	}
 	if m.Classes.IsNull() || m.Classes.IsUnknown() {
 		return nil
 	}
@@ -126,6 +141,7 @@ func configFrom(ctx context.Context, c *ci.Config, like *configModel) *configMod
 		GlobalTimeout: duration(c.GlobalTimeout, like.GlobalTimeout), AbortGrace: duration(c.AbortGrace, like.AbortGrace),
 		Retention: duration(c.Retention, like.Retention), AgentRetention: duration(c.AgentRetention, like.AgentRetention),
 		MaxConsole: types.Int64Value(c.MaxConsole), MaxResult: types.Int64Value(c.MaxResult), MaxResultFiles: types.Int64Value(int64(c.MaxResultFiles)),
+		Keep: keepObject(ctx, c.Keep, like.Keep), KeepTotal: keepObject(ctx, c.KeepTotal, like.KeepTotal),
 		Version: types.Int64Value(c.Version),
 	}
 	classes := []classModel{}
@@ -153,6 +169,11 @@ func configSchema() schema.Schema {
 			PlanModifiers: []planmodifier.Int64{int64planmodifier.UseStateForUnknown()},
 		}
 	}
+	keep := func(text string) schema.SingleNestedAttribute {
+		a := keepAttribute(text)
+		a.Computed, a.PlanModifiers = true, []planmodifier.Object{objectplanmodifier.UseStateForUnknown()}
+		return a
+	}
 	return schema.Schema{
 		MarkdownDescription: "The configuration of the server, of which there is one. What is not said stays as it is on the server. Removed from here, it stays as it is.",
 		Attributes: map[string]schema.Attribute{
@@ -171,8 +192,10 @@ func configSchema() schema.Schema {
 			"max_console":      size("Bytes that a run may print."),
 			"max_result":       size("Bytes of all results of a run."),
 			"max_result_files": size("Files of all results of a run."),
-			"retention":        duration("How long done runs are kept; `0s` keeps them for ever."),
+			"retention":        duration("How long done runs are kept, whatever their jobs say; `0s` keeps them for ever."),
 			"agent_retention":  duration("How long an agent that says nothing any more is listed; `0s` lists it for ever."),
+			"keep":             keep("What each job keeps of its done runs, unless it says otherwise itself."),
+			"keep_total":       keep("What all jobs together keep at the most, whatever they say. It has no age."),
 			"version":          versionAttribute(),
 		},
 	}

@@ -26,6 +26,8 @@ func TestConfigIsKept(t *testing.T) {
 	require.Equal(t, before.AgentRetention, now.AgentRetention)
 
 	full := with(config, map[string]any{
+		"keep":        map[string]any{"runs": map[string]any{"count": 100}, "console": map[string]any{"age": "48h"}},
+		"keep_total":  map[string]any{"results": map[string]any{"bytes": 1 << 30}},
 		"abort_grace": "5s", "retention": "720h", "agent_retention": "48h", "max_console": 1000, "max_result": 2000,
 		"classes": []any{map[string]any{"name": "one", "cpus": .5, "memory": 1 << 29}, map[string]any{"name": "two", "cpus": 2, "memory": 1 << 31}},
 	})
@@ -34,6 +36,13 @@ func TestConfigIsKept(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []ci.Quota{{Name: "one", CPUs: .5, Memory: 1 << 29}, {Name: "two", CPUs: 2, Memory: 1 << 31}}, now.Classes)
 	require.Equal(t, int64(2000), now.MaxResult)
+
+	require.Equal(t, &ci.Keep{Runs: &ci.Limits{Count: 100}, Console: &ci.Limits{Age: ci.Duration(48 * time.Hour)}}, now.Keep)
+	require.Equal(t, &ci.Keep{Results: &ci.Limits{Bytes: 1 << 30}}, now.KeepTotal)
+	r.apply(with(full, map[string]any{"keep_total": nil}))
+	same, err := c.admin.GetConfig(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, now.KeepTotal, same.KeepTotal, "what is not said any more stays")
 
 	// Somebody changes what is said, and what is not.
 	r.apply(config)

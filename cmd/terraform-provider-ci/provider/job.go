@@ -18,6 +18,7 @@ type jobModel struct {
 	Parameters []parameterModel     `tfsdk:"parameters"`
 	Triggers   []string             `tfsdk:"triggers"`
 	Owner      types.String         `tfsdk:"owner"`
+	Keep       *keepModel           `tfsdk:"keep"`
 	Version    types.Int64          `tfsdk:"version"`
 }
 
@@ -46,7 +47,7 @@ func job() kind[jobModel] {
 			if err != nil {
 				return nil, err
 			}
-			return jobFrom(j), nil
+			return jobFrom(j, have), nil
 		},
 		update: func(ctx context.Context, s *server, want, have, _ *jobModel) (*jobModel, error) {
 			return putJob(ctx, s, want, have.Version.ValueInt64())
@@ -66,7 +67,7 @@ func putJob(ctx context.Context, s *server, want *jobModel, ifVersion int64) (*j
 	if err != nil {
 		return nil, err
 	}
-	return jobFrom(j), nil
+	return jobFrom(j, want), nil
 }
 
 // exists is the error of making what is there already.
@@ -77,7 +78,7 @@ func exists(kind, name, id string) error {
 func (m *jobModel) job() *ci.Job {
 	j := &ci.Job{
 		Name: m.Name.ValueString(), Freestyle: []byte(m.Freestyle.ValueString()),
-		Triggers: m.Triggers, Owner: m.Owner.ValueString(),
+		Triggers: m.Triggers, Owner: m.Owner.ValueString(), Keep: m.Keep.keep(),
 	}
 	if g := m.Git; g != nil {
 		j.Git = &ci.Git{URL: g.URL.ValueString(), ConfigPath: g.ConfigPath.ValueString(), SSHKey: g.SSHKey.ValueString()}
@@ -90,10 +91,11 @@ func (m *jobModel) job() *ci.Job {
 	return j
 }
 
-func jobFrom(j *ci.Job) *jobModel {
+// jobFrom writes what is kept as like does, where that means the same.
+func jobFrom(j *ci.Job, like *jobModel) *jobModel {
 	m := &jobModel{
 		Name: types.StringValue(j.Name), Freestyle: jsontypes.NewNormalizedNull(), Parameters: []parameterModel{},
-		Triggers: some(j.Triggers), Owner: types.StringValue(j.Owner), Version: types.Int64Value(j.Version),
+		Triggers: some(j.Triggers), Owner: types.StringValue(j.Owner), Keep: keepFrom(j.Keep, like.Keep), Version: types.Int64Value(j.Version),
 	}
 	if len(j.Freestyle) > 0 {
 		m.Freestyle = jsontypes.NewNormalizedValue(string(j.Freestyle))
@@ -140,6 +142,7 @@ func jobSchema() schema.Schema {
 			},
 			"triggers": listAttribute("The jobs that its runs may trigger, when the job file says `ci: true`."),
 			"owner":    textAttribute("Who keeps the job as code. `ci apply` touches no job of another owner."),
+			"keep":     keepAttribute("What is kept of its done runs. A kind that it speaks of takes the place of the configuration's; a limit that is left out is none."),
 			"version":  versionAttribute(),
 		},
 	}

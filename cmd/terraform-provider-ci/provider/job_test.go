@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -38,6 +39,39 @@ func TestJobIsKept(t *testing.T) {
 	require.Empty(t, r.destroy())
 	_, err = c.admin.GetJob(t.Context(), "other")
 	require.Equal(t, ci.CodeNotFound, ci.CodeOf(err))
+}
+
+func TestJobKeeps(t *testing.T) {
+	t.Parallel()
+	c := setup(t)
+	r := c.resource("ci_job")
+	config := map[string]any{"name": "unit", "freestyle": `{"script":"make test"}`, "keep": map[string]any{
+		"runs": map[string]any{"age": "720h", "count": 0}, "console": map[string]any{"bytes": 1 << 20}, "results": map[string]any{},
+	}}
+	r.apply(config)
+	stored, err := c.admin.GetJob(t.Context(), "unit")
+	require.NoError(t, err)
+	require.Equal(t, &ci.Keep{Runs: &ci.Limits{Age: ci.Duration(720 * time.Hour)}, Console: &ci.Limits{Bytes: 1 << 20}, Results: &ci.Limits{}}, stored.Keep)
+
+	stored.Keep.Runs.Count = 3
+	_, _, err = c.admin.PutJob(t.Context(), stored, 0)
+	require.NoError(t, err)
+	require.True(t, r.refresh())
+	require.False(t, r.plan(config).empty)
+	r.apply(config)
+	config["keep"] = map[string]any{"runs": map[string]any{"age": "720h"}}
+	r.apply(config)
+	imported, said := c.imported("ci_job", "unit")
+	require.Empty(t, said)
+	require.True(t, imported.refresh())
+	require.True(t, imported.plan(config).empty, "720h0m0s is 720h")
+	require.Contains(t, lines(r.validate(with(config, map[string]any{"keep": map[string]any{"runs": map[string]any{"age": "-1h"}}}))),
+		`AttributeName("keep").AttributeName("runs").AttributeName("age"): `)
+	delete(config, "keep")
+	r.apply(config)
+	stored, err = c.admin.GetJob(t.Context(), "unit")
+	require.NoError(t, err)
+	require.Nil(t, stored.Keep)
 }
 
 func TestJobDrifts(t *testing.T) {

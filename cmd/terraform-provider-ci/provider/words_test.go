@@ -27,6 +27,9 @@ func TestEveryWordHasAnAttribute(t *testing.T) {
 		{ci.Job{}, "ci_job", "", []string{"CreatedAt", "UpdatedAt"}},
 		{ci.Git{}, "ci_job", "git", nil},
 		{ci.Parameter{}, "ci_job", "parameters", nil},
+		{ci.Keep{}, "ci_job", "keep", nil},
+		{ci.Limits{}, "ci_job", "keep.console", nil},
+		{ci.Keep{}, "ci_config", "keep_total", nil},
 		{ci.Secret{}, "ci_secret", "", []string{"UpdatedAt", "UpdatedBy"}},
 		{ci.SSHKey{}, "ci_ssh_key", "", []string{"CreatedAt"}},
 		{ci.HostKey{}, "ci_ssh_key", "hosts", []string{"Fingerprint"}},
@@ -42,8 +45,8 @@ func TestEveryWordHasAnAttribute(t *testing.T) {
 		{ci.Quota{}, "ci_config", "classes", nil},
 	} {
 		typ := c.schemas.ResourceSchemas[w.kind].ValueType()
-		if w.nested != "" {
-			typ = typ.(tftypes.Object).AttributeTypes[w.nested]
+		for _, name := range strings.FieldsFunc(w.nested, func(r rune) bool { return r == '.' }) {
+			typ = typ.(tftypes.Object).AttributeTypes[name]
 		}
 		if list, ok := typ.(tftypes.List); ok {
 			typ = list.ElementType

@@ -22,6 +22,10 @@ resource "ci_job" "deploy" {
     timeout = "10m"
   })
   parameters = [{ name = "TARGET", required = true }]
+  keep = {
+    runs    = { count = 100 }
+    console = { age = "720h" }
+  }
 }
 
 # Jobs of files as `ci apply -f jobs` reads them.
@@ -45,4 +49,5 @@ resource "ci_job" "of_files" {
     description = try(p.description, "")
   }]
   triggers = try(each.value.triggers, [])
+  keep     = try(each.value.keep, null)
 }
