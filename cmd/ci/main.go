@@ -15,5 +15,8 @@ func main() {
 	if code, ran := inside(os.Args); ran {
 		os.Exit(code)
 	}
+	if code, ran := cli.Named(os.Args, version); ran {
+		os.Exit(code)
+	}
 	os.Exit(cli.Main(context.Background(), os.Args[1:], cli.System(version)))
 }

@@ -50,7 +50,9 @@ func Plan(executable string) (*Kit, error) {
 	if err := t.file(pipe.Binary, executable, 0o755); err != nil {
 		return nil, err
 	}
-	t.put(entry{name: pipe.Tools + "/ci", link: "../ci-agent"})
+	for _, name := range []string{"ci", "docker-credential-ci"} {
+		t.put(entry{name: pipe.Tools + "/" + name, link: "../ci-agent"})
+	}
 	k := &Kit{tree: t, NoGit: true}
 	l := newLinker(t)
 	for _, name := range commands {

@@ -102,7 +102,7 @@ func newRoot(a *app) *cobra.Command {
 	group(root, "runs", newOpen(a))
 	group(root, "runs", newRun(a), newRerun(a), newList(a), newShow(a), newWatch(a), newWait(a), newLogs(a), newTests(a), newResult(a), newAbort(a), newPin(a), newQueue(a), newExec(a))
 	group(root, "jobs", newJob(a), newApply(a), newExport(a), newSecret(a), newPipeline(a), newEventTrigger(a))
-	group(root, "system", newTUI(a), newLogin(a), newContext(a), newDoctor(a), newAgent(a), newConfig(a), newRetention(a), newToken(a), newRegistry(a), newSSHKey(a), newForge(a), newEvents(a), newAPI(a))
+	group(root, "system", newTUI(a), newLogin(a), newContext(a), newDoctor(a), newAgent(a), newConfig(a), newRetention(a), newToken(a), newRegistry(a), newSSHKey(a), newForge(a), newEvents(a), newCredential(a), newAPI(a))
 	root.AddCommand(newVersion(a), newMan(a), newExitCodes(a))
 	a.beginEach(root)
 	a.completeEach(root)
