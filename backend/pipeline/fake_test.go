@@ -30,10 +30,12 @@ type world struct {
 	before, after func(operation string) error
 	listeners     []chan ci.Event
 	aborts        int
+	pins          map[ci.RunRef][]string
+	config        ci.Config
 }
 
 func newWorld() *world {
-	return &world{keys: map[string]int64{}, triggered: map[string]int{}, outcomes: map[string]ci.Outcome{}, held: map[string]bool{}, results: map[string]string{}}
+	return &world{keys: map[string]int64{}, triggered: map[string]int{}, outcomes: map[string]ci.Outcome{}, held: map[string]bool{}, results: map[string]string{}, pins: map[ci.RunRef][]string{}}
 }
 
 func around[T any](w *world, operation string, fn func() (T, error)) (T, error) {
@@ -195,4 +197,44 @@ func (w *world) Events(ctx context.Context, _ int64) iter.Seq2[ci.Event, error] 
 			}
 		}
 	}
+}
+
+func (w *world) PutPin(_ context.Context, run ci.RunRef, p ci.Pin) (ci.Pin, error) {
+	return around(w, "pin", func() (ci.Pin, error) {
+		if err := p.Validate(time.Now()); err != nil {
+			return p, err
+		}
+		if _, err := w.find(run.Job, run.Run); err != nil {
+			return p, err
+		}
+		if !slices.Contains(w.pins[run], p.Name) {
+			w.pins[run] = append(w.pins[run], p.Name)
+		}
+		return p, nil
+	})
+}
+
+func (w *world) DeletePin(_ context.Context, run ci.RunRef, name string) error {
+	_, err := around(w, "unpin", func() (any, error) {
+		w.pins[run] = slices.DeleteFunc(w.pins[run], func(n string) bool { return n == name })
+		return nil, nil
+	})
+	return err
+}
+
+func (w *world) GetConfig(context.Context) (*ci.Config, error) {
+	return around(w, "config", func() (*ci.Config, error) { c := w.config; return &c, nil })
+}
+
+// pinned lists the jobs of pinned runs, once for each pin.
+func (w *world) pinned() (jobs []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for run, names := range w.pins {
+		for range names {
+			jobs = append(jobs, run.Job)
+		}
+	}
+	slices.Sort(jobs)
+	return jobs
 }

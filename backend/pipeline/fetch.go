@@ -73,7 +73,10 @@ func (t *turn) read(ctx context.Context, ref ci.RunRef, r ci.Result) (*replay.Re
 		return v, nil
 	}
 	var b bytes.Buffer
-	if err := api.CopyResult(ctx, t.API, ref, r, &capped{&b, maxTests}); err != nil {
+	switch err := api.CopyResult(ctx, t.API, ref, r, &capped{&b, maxTests}); {
+	case ci.CodeOf(err) == ci.CodeExpired:
+		return &replay.ResultValue{Missing: fmt.Sprintf("%s has no result %s any more: %s", ref, r.Name, err)}, nil
+	case err != nil:
 		return nil, err
 	}
 	if zipped {

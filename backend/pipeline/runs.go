@@ -49,7 +49,16 @@ func (s *Service) begin(r *request, run *ci.PipelineRun, reused []ci.PipelineCal
 		return nil, err
 	}
 	run.TriggeredBy, run.Triggered, run.Trace = r.who.Name, s.now(), s.Trace(r.Context())
-	again, err := s.Journal.Begin(r.Context(), run, uuid.NewString(), idempotency, reused)
+	key := uuid.NewString()
+	// Before the run is there, so that it never has a run that may go.
+	err := s.pinReused(r.Context(), run.Pipeline, key, reused)
+	again := false
+	if err == nil {
+		again, err = s.Journal.Begin(r.Context(), run, key, idempotency, reused)
+	}
+	if err != nil || again {
+		s.unpin(context.WithoutCancel(r.Context()), key, reused)
+	}
 	if err != nil {
 		return nil, err
 	}

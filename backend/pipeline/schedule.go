@@ -26,6 +26,7 @@ func (s *Service) Run(ctx context.Context) error {
 		})
 	}
 	g.Go(func() error { return s.follow(ctx) })
+	g.Go(func() error { return s.pruneLoop(ctx) })
 	g.Go(func() error {
 		defer close(ids)
 		return s.schedule(ctx, ids)

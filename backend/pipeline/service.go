@@ -29,6 +29,9 @@ type API interface {
 	Results(ctx context.Context, job string, id int64) ([]ci.Result, error)
 	OpenResult(ctx context.Context, job string, id int64, name string) (body io.ReadCloser, contentType, filename string, size int64, err error)
 	Events(ctx context.Context, after int64) iter.Seq2[ci.Event, error]
+	PutPin(ctx context.Context, run ci.RunRef, p ci.Pin) (ci.Pin, error)
+	DeletePin(ctx context.Context, run ci.RunRef, name string) error
+	GetConfig(ctx context.Context) (*ci.Config, error)
 }
 
 // Config is what a Service needs. All fields are required but those that say

@@ -125,7 +125,11 @@ func (t *turn) trigger(ctx context.Context, c *ci.PipelineCall, now time.Time) (
 	case err != nil:
 		return false, fmt.Errorf("triggering %s: %w", a.Job, err)
 	}
-	c.Run = &ci.RunRef{Job: run.Job, Run: run.ID}
+	child := &ci.RunRef{Job: run.Job, Run: run.ID}
+	if err := t.pin(ctx, t.Pipeline, t.Key, child); err != nil {
+		return false, fmt.Errorf("pinning %s: %w", child, err)
+	}
+	c.Run = child
 	c.Value, err = json.Marshal(replay.RunValue{ID: run.ID})
 	return true, err
 }
@@ -142,7 +146,7 @@ func keyOf(run, call string) string {
 // refused says whether the API will say no as often as one asks.
 func refused(err error) bool {
 	switch ci.CodeOf(err) {
-	case ci.CodeInvalid, ci.CodeForbidden, ci.CodeNotFound, ci.CodeConflict, ci.CodeMismatch, ci.CodeTooLarge:
+	case ci.CodeInvalid, ci.CodeForbidden, ci.CodeNotFound, ci.CodeExpired, ci.CodeConflict, ci.CodeMismatch, ci.CodeTooLarge:
 		return true
 	}
 	return false

@@ -50,6 +50,7 @@ func (t *turn) close(ctx context.Context) error {
 		return err
 	}
 	t.finished = true
+	t.unpin(ctx, t.Key, t.Calls)
 	ended := t.PipelineRun
 	ended.Status, ended.Outcome, ended.Reason, ended.Done = ci.StatusDone, t.Ending.Outcome, t.Ending.Reason, now
 	t.Service.Done(&ended)

@@ -38,7 +38,7 @@ func TestPostgres(t *testing.T) {
 // suite is the same on both engines.
 func suite(t *testing.T, url func(t *testing.T) string) {
 	for name, test := range map[string]func(t *testing.T, j *Journal){
-		"definitions": definitions, "runs": runs, "begin once": beginOnce, "work": work, "wakes": wakes, "answers": answers, "one worker": oneWorker, "every field": everyField,
+		"definitions": definitions, "runs": runs, "begin once": beginOnce, "work": work, "wakes": wakes, "answers": answers, "one worker": oneWorker, "every field": everyField, "prune": prune,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -313,5 +313,48 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	} {
 		_, err := Open(t.Context(), url, slog.New(slog.DiscardHandler))
 		require.ErrorContains(t, err, says)
+	}
+}
+
+// prune forgets what was done before a moment, and no text that a run still has.
+func prune(t *testing.T, j *Journal) {
+	ctx := t.Context()
+	finish := func(r *ci.PipelineRun, at time.Time) {
+		w, err := j.Claim(ctx, r.ID, "one", at.Add(time.Minute), at)
+		require.NoError(t, err)
+		require.NoError(t, j.Save(ctx, w, []ci.PipelineCall{{ID: "1", Kind: ci.CallRun, Args: json.RawMessage("{}"), Done: true, Began: at}}, nil, at.Add(time.Minute)))
+		w.Ending = &Ending{Outcome: ci.OutcomeSucceeded}
+		require.NoError(t, j.Finish(ctx, w, at))
+	}
+	put := func(program string) {
+		_, err := j.PutPipeline(ctx, &ci.Pipeline{Name: "p", Program: program}, 0, noon)
+		require.NoError(t, err)
+	}
+	old, living, young := begin(t, j), begin(t, j), begin(t, j)
+	put("run('b')")
+	r := &ci.PipelineRun{Pipeline: "p", Version: 2, TriggeredBy: "me", Triggered: noon}
+	_, err := j.Begin(ctx, r, "key2", "", nil)
+	require.NoError(t, err)
+	put("run('c')")
+	finish(old, noon)
+	finish(r, noon)
+	finish(young, noon.Add(time.Hour))
+	for _, want := range []int{1, 1, 0} {
+		n, err := j.Prune(ctx, noon.Add(time.Minute), 1)
+		require.NoError(t, err)
+		require.Equal(t, want, n)
+	}
+	left, err := j.ListRuns(ctx, Filter{Limit: 10})
+	require.NoError(t, err)
+	require.Equal(t, []int64{young.ID, living.ID}, []int64{left[0].ID, left[1].ID})
+	calls, err := j.Calls(ctx, old.ID)
+	require.NoError(t, err)
+	require.Empty(t, calls)
+	calls, err = j.Calls(ctx, young.ID)
+	require.NoError(t, err)
+	require.Len(t, calls, 1)
+	for version, code := range map[int64]ci.Code{1: "", 2: ci.CodeNotFound, 3: ""} {
+		_, err := j.Program(ctx, "p", version)
+		require.Equal(t, code, ci.CodeOf(err), "version %d", version)
 	}
 }
