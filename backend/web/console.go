@@ -62,6 +62,17 @@ type consolePage struct {
 	Base       string
 }
 
+// Expired says that the console is kept no longer.
+func (c *consolePage) Expired() bool { return ci.CodeOf(c.Err()) == ci.CodeExpired }
+
+// Err is why it can't be shown; nil when it can.
+func (c *consolePage) Err() error {
+	if c.Error == nil {
+		return nil
+	}
+	return c.Error
+}
+
 // At is the address of a page.
 func (c *consolePage) At(page int) string { return c.Base + "?page=" + strconv.Itoa(page) + "#console" }
 

@@ -127,7 +127,7 @@ func (p *Pages) fail(w http.ResponseWriter, r *http.Request, who *session, err e
 
 // statuses are the HTTP statuses of errors; 500 of those that are not here.
 var statuses = map[ci.Code]int{
-	ci.CodeInvalid: 400, ci.CodeUnauthorized: 401, ci.CodeForbidden: 403, ci.CodeNotFound: 404, ci.CodeConflict: 409,
+	ci.CodeInvalid: 400, ci.CodeUnauthorized: 401, ci.CodeForbidden: 403, ci.CodeNotFound: 404, ci.CodeExpired: 410, ci.CodeConflict: 409,
 	ci.CodeStale: 412, ci.CodeTooLarge: 413, ci.CodeMismatch: 422, ci.CodeTooMany: 429, ci.CodeUnavailable: 503,
 }
 

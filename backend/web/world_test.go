@@ -34,6 +34,8 @@ type site struct {
 	admin  *api.Client
 	tokens map[ci.Role]string
 	agent  *api.Agent
+	// retain removes what is kept no longer, at once.
+	retain func(context.Context) error
 }
 
 func newSite(t *testing.T) *site {
@@ -51,6 +53,7 @@ func newSiteAt(t *testing.T, public string) *site {
 		Dir: t.TempDir(), Key: key, URL: public, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	require.NoError(t, err)
+	s.retain = b.Engine.Retain
 	ctx, stop := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- b.Run(ctx) }()
