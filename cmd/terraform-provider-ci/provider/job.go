@@ -2,6 +2,8 @@ package provider
 
 import (
 	"context"
+	"encoding/json"
+	"reflect"
 
 	"github.com/hashicorp/terraform-plugin-framework-jsontypes/jsontypes"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -38,10 +40,8 @@ type parameterModel struct {
 func job() kind[jobModel] {
 	return kind[jobModel]{
 		name: "job", schema: jobSchema(), id: []string{"name"},
-		check: func(given *jobModel) error { return given.job().Validate() },
-		create: func(ctx context.Context, s *server, want, _ *jobModel) (*jobModel, error) {
-			return putJob(ctx, s, want, -1)
-		},
+		check:  func(given *jobModel) error { return given.job().Validate() },
+		create: createJob,
 		read: func(ctx context.Context, s *server, have *jobModel) (*jobModel, error) {
 			j, err := s.GetJob(ctx, have.Name.ValueString())
 			if err != nil {
@@ -58,12 +58,40 @@ func job() kind[jobModel] {
 	}
 }
 
+// createJob makes a job that is not there. The client repeats a call whose
+// answer was lost, and would find its own job then: one that was not there
+// before, and is what was wanted, is taken for it.
+func createJob(ctx context.Context, s *server, want, _ *jobModel) (*jobModel, error) {
+	name := want.Name.ValueString()
+	if _, err := s.GetJob(ctx, name); ci.CodeOf(err) != ci.CodeNotFound {
+		return nil, firstOf(err, exists("job", name, name))
+	}
+	made, err := putJob(ctx, s, want, -1)
+	if ci.CodeOf(err) != ci.CodeStale {
+		return made, err
+	}
+	there, err := s.GetJob(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if made = jobFrom(there, want); !made.means(want) {
+		return nil, exists("job", name, name)
+	}
+	return made, nil
+}
+
+// means says whether two jobs are the same but for the spelling of their JSON, and their versions.
+func (m *jobModel) means(other *jobModel) bool {
+	a, b := m.job(), other.job()
+	var x, y any
+	_, _ = json.Unmarshal(a.Freestyle, &x), json.Unmarshal(b.Freestyle, &y) // no JSON is no freestyle job
+	a.Freestyle, b.Freestyle = nil, nil
+	return reflect.DeepEqual(a, b) && reflect.DeepEqual(x, y)
+}
+
 // putJob replaces a version of a job, or with -1 makes one that is not there.
 func putJob(ctx context.Context, s *server, want *jobModel, ifVersion int64) (*jobModel, error) {
 	j, _, err := s.PutJob(ctx, want.job(), ifVersion)
-	if ci.CodeOf(err) == ci.CodeStale && ifVersion < 0 {
-		return nil, exists("job", want.Name.ValueString(), want.Name.ValueString())
-	}
 	if err != nil {
 		return nil, err
 	}
