@@ -51,6 +51,8 @@ type Config struct {
 	// Repositories makes what opens repositories of forges, given what is known of
 	// these; nil opens none.
 	Repositories func(Forges) engine.Repositories
+	// SignIn says who beside tokens says who people are; by default nobody.
+	SignIn SignInConfig
 	// Key signs tokens.
 	Key ed25519.PrivateKey
 	// Lease is how long an agent may be silent; 0 is the default.

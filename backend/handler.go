@@ -27,6 +27,11 @@ func (b *Backend) handler(stop <-chan struct{}) (http.Handler, error) {
 		Ready:     b.Check, Warnings: b.Queue.Warnings, Schema: jobfile.Schema(), Hosts: b.config.Hosts, Log: b.config.Log, Stop: stop,
 		Layers: map[string]http.Handler{"/pipelines": b.Pipelines.Handler()},
 	}
+	door, err := b.signIn()
+	if err != nil {
+		return nil, err
+	}
+	c.Doors = map[string]http.Handler{"/sign-in": door}
 	if reg := b.config.Metrics; reg != nil {
 		c.Metrics = promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
 		c.Observe = newRequests(reg).observe

@@ -79,6 +79,9 @@ type Config struct {
 	// has that path, or one below it, is theirs once the caller is known. They check rights themselves,
 	// and end what they hold when the server stops.
 	Layers map[string]http.Handler
+	// Doors are layers for callers who have no token yet ("/sign-in"): they find out who calls,
+	// and let in no more at once than they can take.
+	Doors map[string]http.Handler
 	// Schema is the JSON Schema of job files.
 	Schema []byte
 	// Hosts are the names (without port) that requests may be addressed to;

@@ -45,13 +45,17 @@ func (s *server) serve(w *recorder, r *http.Request, m match) error {
 		if err := s.checkHost(r); err != nil {
 			return err
 		}
+		if door := below(s.Doors, r); m.route == nil && door != nil {
+			door.ServeHTTP(w, r)
+			return nil
+		}
 		var err error
 		if r, err = s.authenticate(w, r, m); err != nil {
 			return err
 		}
 	}
 	if m.route == nil {
-		if layer := s.layer(r); layer != nil {
+		if layer := below(s.Layers, r); layer != nil {
 			layer.ServeHTTP(w, r)
 			return nil
 		}
@@ -65,14 +69,14 @@ func (s *server) serve(w *recorder, r *http.Request, m match) error {
 	return m.route.serve(w, r, m.vars)
 }
 
-// layer is whose path a request has that is none of our own; nil for nobody's.
-func (s *server) layer(r *http.Request) http.Handler {
+// below is whose path a request has, of layers or doors; nil for nobody's.
+func below(layers map[string]http.Handler, r *http.Request) http.Handler {
 	path := r.URL.EscapedPath()
 	if len(path) < 2 || strings.Contains(path, "%") {
 		return nil
 	}
 	first, _, _ := strings.Cut(path[1:], "/")
-	return s.Layers["/"+first]
+	return layers["/"+first]
 }
 
 // panicked logs a bug and tells the caller nothing of it but the request's id.

@@ -13,6 +13,8 @@ func (p *Pages) routes() *http.ServeMux {
 	m.Handle("GET "+root+"/static/{file}", p.static)
 	m.HandleFunc("GET "+root+"/sign-in", p.showSignIn)
 	m.HandleFunc("POST "+root+"/sign-in", p.signIn)
+	m.HandleFunc("GET "+root+"/sign-in/{provider}", p.beginSignIn)
+	m.HandleFunc("GET "+root+"/sign-in/{provider}/callback", p.finishSignIn)
 	m.HandleFunc("POST "+root+"/sign-out", p.form((*visit).signOut))
 
 	m.HandleFunc("GET "+root+"/{$}", p.page((*visit).dashboard))

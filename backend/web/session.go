@@ -29,6 +29,8 @@ type session struct {
 	Expires int64   `json:"e"` // Unix seconds
 	// Limited says that the token is limited to some jobs: pipelines, which are of many, are not for it.
 	Limited bool `json:"l,omitempty"`
+	// Made says that the token was made for this sign-in, and ends with it.
+	Made bool `json:"m,omitempty"`
 
 	// form is the value that forms of this session carry.
 	form string
@@ -73,34 +75,41 @@ func newSealer(key []byte, secure bool) (*sealer, error) {
 	return &sealer{aead, mac, secure}, err
 }
 
-// cookieName binds the cookie to this very host where the browser can check that (RFC 6265bis).
-func (s *sealer) cookieName() string {
+// sessionCookie is the name of the cookie of who has signed in.
+const sessionCookie = "ci_session"
+
+// bound is the name of a cookie, bound to this very host where the browser can check that (RFC 6265bis).
+func (s *sealer) bound(name string) string {
 	if s.secure {
-		return "__Host-ci_session"
+		return "__Host-" + name
 	}
-	return "ci_session"
+	return name
 }
 
-func (s *sealer) cookie(value string, age time.Duration) *http.Cookie {
+// cookie keeps a value; a negative age ends it. Lax lets it come along when another site leads here, as those do that people sign in by.
+func (s *sealer) cookie(name, value string, age time.Duration) *http.Cookie {
 	return &http.Cookie{
-		Name: s.cookieName(), Value: value, Path: "/", MaxAge: int(age.Seconds()),
+		Name: s.bound(name), Value: value, Path: "/", MaxAge: int(age.Seconds()),
 		HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode,
 	}
 }
 
-// seal makes the cookie of a session.
-func (s *sealer) seal(v *session) (*http.Cookie, error) {
+// gone ends a cookie.
+func (s *sealer) gone(name string) *http.Cookie { return s.cookie(name, "", -time.Second) }
+
+// sealed makes a cookie that nobody but a cid can read or make.
+func (s *sealer) sealed(name string, v any, age time.Duration) (*http.Cookie, error) {
 	plain, err := json.Marshal(v)
 	if err != nil {
 		return nil, err
 	}
-	sealed := s.aead.Seal(nil, nil, plain, []byte(s.cookieName()))
-	return s.cookie(base64.RawURLEncoding.EncodeToString(sealed), sessionLife), nil
+	value := s.aead.Seal(nil, nil, plain, []byte(s.bound(name)))
+	return s.cookie(name, base64.RawURLEncoding.EncodeToString(value), age), nil
 }
 
-// open returns the session of a request, nil where there is none that counts.
-func (s *sealer) open(r *http.Request, now time.Time) *session {
-	c, err := r.Cookie(s.cookieName())
+// unsealed reads such a cookie of a request into v, and returns it as it came; nil where there is none that counts.
+func (s *sealer) unsealed(r *http.Request, name string, v any) *http.Cookie {
+	c, err := r.Cookie(s.bound(name))
 	if err != nil {
 		return nil
 	}
@@ -108,12 +117,23 @@ func (s *sealer) open(r *http.Request, now time.Time) *session {
 	if err != nil {
 		return nil
 	}
-	plain, err := s.aead.Open(nil, nil, sealed, []byte(s.cookieName()))
-	if err != nil {
+	plain, err := s.aead.Open(nil, nil, sealed, []byte(s.bound(name)))
+	if err != nil || json.Unmarshal(plain, v) != nil {
 		return nil
 	}
+	return c
+}
+
+// seal makes the cookie of a session.
+func (s *sealer) seal(v *session, now time.Time) (*http.Cookie, error) {
+	return s.sealed(sessionCookie, v, time.Unix(v.Expires, 0).Sub(now))
+}
+
+// open returns the session of a request, nil where there is none that counts.
+func (s *sealer) open(r *http.Request, now time.Time) *session {
 	var v session
-	if json.Unmarshal(plain, &v) != nil || now.Unix() >= v.Expires {
+	c := s.unsealed(r, sessionCookie, &v)
+	if c == nil || now.Unix() >= v.Expires {
 		return nil
 	}
 	v.form = s.formOf(c.Value)

@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"ci/pkg/ci"
 )
@@ -28,7 +27,16 @@ func nextOf(asked string) string {
 	return asked
 }
 
-type signInPage struct{ Next, Error string }
+type signInPage struct {
+	Next, Error string
+	// Providers are who else says who people are.
+	Providers []ci.SignInProvider
+}
+
+// Begin is where a sign-in by a provider begins.
+func (p signInPage) Begin(provider string) string {
+	return signInBy(provider) + "?next=" + url.QueryEscape(p.Next)
+}
 
 // signedIn is what the address says after a sign-in whose cookie may be lost on the way.
 const signedIn = "signed-in"
@@ -44,10 +52,11 @@ func (p *Pages) showSignIn(w http.ResponseWriter, r *http.Request) {
 		status = http.StatusBadRequest
 		page.Error = "the token is good, but your browser has not kept the sign-in: its cookie may go over https alone, and this page has come over http, or cookies are off; open " + strings.TrimRight(p.URL, "/") + root + "/ instead"
 	}
-	p.askFor(w, status, page)
+	p.askFor(w, r, status, page)
 }
 
-func (p *Pages) askFor(w http.ResponseWriter, status int, page signInPage) {
+func (p *Pages) askFor(w http.ResponseWriter, r *http.Request, status int, page signInPage) {
+	page.Providers = p.providers(r)
 	if err := p.show(w, status, "signin", frame{Title: "Sign in", Page: page}); err != nil {
 		p.Log.Error("the page to sign in failed", "err", err)
 	}
@@ -63,18 +72,23 @@ func (p *Pages) signIn(w http.ResponseWriter, r *http.Request) {
 	who, err := p.identify(r, strings.TrimSpace(r.PostFormValue("token")))
 	if err != nil {
 		page.Error = asError(err).Message
-		p.askFor(w, statusOf(ci.CodeOf(err)), page)
+		p.askFor(w, r, statusOf(ci.CodeOf(err)), page)
 		return
 	}
-	cookie, err := p.sealer.seal(who)
+	p.letIn(w, r, who, page.Next)
+}
+
+// letIn seals the session into a cookie, and leads on.
+func (p *Pages) letIn(w http.ResponseWriter, r *http.Request, who *session, next string) {
+	cookie, err := p.sealer.seal(who, p.Now())
 	if err != nil {
 		p.fail(w, r, nil, err)
 		return
 	}
 	http.SetCookie(w, cookie)
-	to := page.Next
+	to := next
 	if p.sealer.secure {
-		to = root + "/sign-in?" + signedIn + "&next=" + url.QueryEscape(page.Next) // which sees whether the cookie comes back
+		to = root + "/sign-in?" + signedIn + "&next=" + url.QueryEscape(next) // which sees whether the cookie comes back
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
@@ -98,10 +112,20 @@ func (p *Pages) identify(r *http.Request, token string) (*session, error) {
 	if !slices.Contains(people, caller.Role) {
 		return nil, ci.Errorf(ci.CodeForbidden, "this token is not a person's but has the role %s, so there are no pages for it", caller.Role)
 	}
-	return &session{Token: token, Name: caller.Name, Role: caller.Role, Limited: len(caller.Jobs) > 0, Expires: p.Now().Add(sessionLife).Unix()}, nil
+	ends := p.Now().Add(sessionLife)
+	if !caller.ExpiresAt.IsZero() && caller.ExpiresAt.Before(ends) {
+		ends = caller.ExpiresAt
+	}
+	return &session{Token: token, Name: caller.Name, Role: caller.Role, Limited: len(caller.Jobs) > 0, Expires: ends.Unix()}, nil
 }
 
+// signOut ends the session, and the token where it was made for it. A token that was typed in stays good: others may use it.
 func (v *visit) signOut() (string, error) {
-	http.SetCookie(v.w, v.sealer.cookie("", -time.Second))
+	if v.who.Made {
+		if err := v.api.SignOut(v.r.Context()); err != nil {
+			return "", err
+		}
+	}
+	http.SetCookie(v.w, v.sealer.gone(sessionCookie))
 	return root + "/sign-in", nil
 }

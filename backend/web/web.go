@@ -230,7 +230,7 @@ func (p *Pages) page(fn func(*visit) error) http.HandlerFunc {
 			err = fn(v)
 		}
 		if ci.CodeOf(err) == ci.CodeUnauthorized {
-			http.SetCookie(w, p.sealer.cookie("", -time.Second))
+			http.SetCookie(w, p.sealer.gone(sessionCookie))
 			p.askToSignIn(w, r)
 			return
 		}

@@ -46,18 +46,26 @@ func newSite(t *testing.T) *site {
 // newSiteAt is a site that people are meant to reach at an address.
 func newSiteAt(t *testing.T, public string) *site {
 	t.Helper()
+	return newSiteWith(t, func(c *backend.Config, _ string) { c.URL = public })
+}
+
+// newSiteWith is a site that is told its address before it opens.
+func newSiteWith(t *testing.T, change func(c *backend.Config, at string)) *site {
+	t.Helper()
 	_, key, err := ed25519.GenerateKey(nil)
 	require.NoError(t, err)
 	s := &site{t: t, tokens: map[ci.Role]string{}}
-	b, err := backend.New(t.Context(), backend.Config{
-		Dir: t.TempDir(), Key: key, URL: public, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-	})
+	server := httptest.NewUnstartedServer(nil)
+	c := backend.Config{Dir: t.TempDir(), Key: key, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	change(&c, "http://"+server.Listener.Addr().String())
+	b, err := backend.New(t.Context(), c)
 	require.NoError(t, err)
 	s.retain = b.Engine.Retain
+	server.Config.Handler = b.Handler()
+	server.Start()
 	ctx, stop := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- b.Run(ctx) }()
-	server := httptest.NewServer(b.Handler())
 	t.Cleanup(func() {
 		b.Release()
 		server.Close()

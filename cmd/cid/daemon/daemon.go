@@ -150,9 +150,13 @@ func (o *options) open(ctx context.Context, addr net.Addr, log *slog.Logger, reg
 	if err != nil {
 		return nil, err
 	}
+	people, err := o.signIn.config()
+	if err != nil {
+		return nil, err
+	}
 	return backend.New(ctx, backend.Config{
 		Dir: o.data, Database: o.database, Queue: o.queue, Blobs: o.blobs, Pipelines: o.pipelines, URL: o.publicURL(addr),
-		GitAllow: o.gitAllow, Repositories: func(f backend.Forges) engine.Repositories { return app.New(app.Config{Forges: f, Log: log}) }, Key: key, Secrets: o.secrets.Config(), Lease: o.lease, PodCosts: o.podCosts, Version: machine.Version, Log: log, Metrics: reg, Traces: traces,
+		GitAllow: o.gitAllow, Repositories: func(f backend.Forges) engine.Repositories { return app.New(app.Config{Forges: f, Log: log}) }, Key: key, Secrets: o.secrets.Config(), SignIn: people, Lease: o.lease, PodCosts: o.podCosts, Version: machine.Version, Log: log, Metrics: reg, Traces: traces,
 	})
 }
 

@@ -34,6 +34,7 @@ type options struct {
 	plainHTTP bool
 	tokenKey  string
 	secrets   machine.Secrets
+	signIn    signIn
 	logLevel  string
 	logFormat string
 	config    string
@@ -59,6 +60,7 @@ func (o *options) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.tokenKey, "token-key", "", "file with the Ed25519 key that signs tokens, the same for all cids (default: token.key in the data folder, made if missing)")
 	o.secrets.Flags(fs, "secret.key in the data folder, made if missing")
 	fs.StringVar(&o.traces, "traces", "", machine.TracesHelp)
+	o.signIn.flags(fs)
 	fs.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	fs.StringVar(&o.config, setting.FileFlag, "", "YAML file with settings, each under its flag's name")
@@ -90,6 +92,9 @@ func (o *options) check() error {
 	}
 	if err := trace.CheckEndpoint(o.traces); err != nil {
 		return fmt.Errorf("--traces: %w", err)
+	}
+	if _, err := o.signIn.config(); err != nil {
+		return err
 	}
 	return o.checkListen()
 }

@@ -19,6 +19,10 @@ func parsed(t *testing.T, args ...string) *options {
 	return &o
 }
 
+func oidc(more ...string) []string {
+	return append([]string{"--oidc-issuer", "https://id.example.com", "--oidc-client-id", "ci"}, more...)
+}
+
 func TestOptions(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -34,6 +38,19 @@ func TestOptions(t *testing.T) {
 		"clear text, wanted":   {args: []string{"--listen", "0.0.0.0:8080", "--plain-http"}},
 		"half of a TLS pair":   {args: []string{"--tls-cert", "x"}, says: "go together"},
 		"agent":                {args: []string{"--agent", "on"}, says: "auto nor off"},
+		"a provider":           {args: oidc("--oidc-roles", "read:groups=a,admin:domain=example.com")},
+		"nobody is let in":     {args: oidc(), says: "lets nobody in"},
+		"a rule of no form":    {args: oidc("--oidc-roles", "everybody"), says: "ROLE:FACT=VALUE"},
+		"a role of machines":   {args: oidc("--oidc-roles", "agent:email=a@example.com"), says: `gives the role "agent"`},
+		"a provider by http":   {args: append(oidc("--oidc-roles", "read:groups=a"), "--oidc-issuer", "http://id.example.com"), says: "does not begin with https://"},
+		"a provider of none":   {args: []string{"--oidc-client-id", "x"}, says: "give --oidc-issuer"},
+		"no client id":         {args: []string{"--oidc-issuer", "https://id.example.com", "--oidc-roles", "read:groups=a"}, says: "without --oidc-client-id"},
+		"a secret not there":   {args: oidc("--oidc-roles", "read:groups=a", "--oidc-client-secret-file", "/nowhere/at/all"), says: "can't be read"},
+		"GitHub, no secret":    {args: []string{"--github-login-client-id", "x", "--github-login-roles", "read:org=acme"}, says: "--github-login-client-secret-file"},
+		"GitHub, no rule":      {args: []string{"--github-login-client-id", "x", "--github-login-client-secret-file", "options.go"}, says: "lets nobody in"},
+		"GitHub, no such fact": {args: []string{"--github-login-client-id", "x", "--github-login-client-secret-file", "options.go", "--github-login-roles", "read:email=a@example.com"}, says: "what can be asked for"},
+		"GitHub, half a team":  {args: []string{"--github-login-client-id", "x", "--github-login-client-secret-file", "options.go", "--github-login-roles", "read:team=acme"}, says: "ORG/SLUG"},
+		"GitHub":               {args: []string{"--github-login-client-id", "x", "--github-login-client-secret-file", "options.go", "--github-login-roles", "read:team=acme/ops"}},
 		"a lease of no length": {args: []string{"--lease", "1s"}, says: "too short"},
 	} {
 		t.Run(name, func(t *testing.T) {

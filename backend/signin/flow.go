@@ -1,0 +1,81 @@
+package signin
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"ci/pkg/ci"
+)
+
+// flow is a sign-in that is under way. Its sealed form is with who has begun it.
+type flow struct {
+	Provider string `json:"p"`
+	// State comes back by the browser (RFC 6749, 10.12), Nonce in the ID token, and
+	// Verifier goes with the code (RFC 7636), so that an answer to another sign-in is none to this one.
+	State    string `json:"s"`
+	Nonce    string `json:"n"`
+	Verifier string `json:"v"`
+	Expires  int64  `json:"e"` // Unix seconds
+}
+
+func newFlow(provider string, expires time.Time) flow {
+	return flow{Provider: provider, State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Expires: expires.Unix()}
+}
+
+// sealer makes flows unreadable and unforgeable for all but cids that share a key.
+type sealer struct{ aead cipher.AEAD }
+
+func newSealer(key []byte) (*sealer, error) {
+	if len(key) < 32 {
+		return nil, errors.New("signin: a key of at least 32 bytes is required")
+	}
+	derived, err := hkdf.Key(sha256.New, key, nil, "ci sign-in flow", 32)
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(derived)
+	if err != nil {
+		return nil, err
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	return &sealer{aead}, err
+}
+
+func (s *sealer) seal(f flow) (string, error) {
+	plain, err := json.Marshal(f)
+	if err != nil {
+		return "", err
+	}
+	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, plain, nil)), nil
+}
+
+// open returns the flow that an answer with a state belongs to.
+func (s *sealer) open(sealed, provider, state string, now time.Time) (*flow, error) {
+	var f flow
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(sealed)
+	if err == nil {
+		raw, err = s.aead.Open(nil, nil, raw, nil)
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &f)
+	}
+	switch {
+	case err != nil || f.Provider != provider:
+		return nil, ci.Errorf(ci.CodeInvalid, "this sign-in was not begun here; begin it again")
+	case now.Unix() >= f.Expires:
+		return nil, ci.Errorf(ci.CodeInvalid, "this sign-in has taken longer than %v; begin it again", flowLife)
+	case subtle.ConstantTimeCompare([]byte(f.State), []byte(state)) != 1:
+		return nil, ci.Errorf(ci.CodeInvalid, "the answer belongs to another sign-in, so nothing was done; begin it again")
+	}
+	return &f, nil
+}
