@@ -12,10 +12,14 @@ import (
 // migrations is the folder that tells which schema of the database a commit has.
 const migrations = "backend/store/migrations"
 
+// oldest is in the schema of the first release that upgrades are promised from:
+// what came before it knows no agents with a token.
+const oldest = "/00004_agent_tokens.sql"
+
 // EarlierRelease builds cid and ci-agent as they were before the database's
 // schema last changed, out of the repository's history, and returns the commit.
-// Where the history does not reach that far (a shallow clone, an archive) they
-// are built from this tree under another version, and the commit is "".
+// Where the history does not reach that far (a shallow clone, an archive), or has
+// nothing between the first release and today, they are built from this tree under another version, and the commit is "".
 func EarlierRelease(ctx context.Context, dir string) (bin Binaries, commit string, err error) {
 	root, err := Root()
 	if err != nil {
@@ -48,7 +52,7 @@ func beforeSchema(root string) string {
 	}
 	for change := range strings.FieldsSeq(changes) {
 		then, err := history(root, "ls-tree", change+"^", migrations+"/")
-		if err != nil || then == "" || !strings.HasPrefix(now, then+"\n") {
+		if err != nil || !strings.Contains(then, oldest) || !strings.HasPrefix(now, then+"\n") {
 			continue
 		}
 		if commit, err := history(root, "rev-parse", change+"^"); err == nil {
