@@ -52,7 +52,11 @@ func connectionsCut(t *testing.T, server *postgres.Server) {
 	t.Logf("%d answered, %d failed", len(answered), failed)
 	require.NotEmpty(t, answered)
 	for _, id := range answered {
-		_, err := s.GetRun(t.Context(), "", id)
+		var err error
+		require.Eventually(t, func() bool { // connections of the pool may be dead without knowing it yet
+			_, err = s.GetRun(t.Context(), "", id)
+			return ci.CodeOf(err) != ci.CodeUnavailable
+		}, time.Minute, time.Millisecond)
 		require.NoError(t, err)
 	}
 }
