@@ -64,7 +64,7 @@ func newComposed(t *testing.T) *composed {
 	require.NoError(t, err)
 	c.settings = noSettings(t)
 	c.env = append(os.Environ(), "TAG=e2e-"+word, "BIN="+string(bin), "LISTEN="+addr, "POSTGRES_PASSWORD=pw-"+word,
-		"AGENT_ID="+c.project, "LEASE=10s", "MAX_LOAD=1", "IMAGES=cid agent", "IMAGE_PREFIX=", "ENGINE_FLAGS=--storage-driver=fuse-overlayfs")
+		"AGENT_ID="+c.project, "LEASE=30s", "MAX_LOAD=1", "IMAGES=cid agent", "IMAGE_PREFIX=", "ENGINE_FLAGS=--storage-driver=fuse-overlayfs")
 	c.command(t, imagesLimit, "tools/images.sh", "e2e-"+word)
 	t.Cleanup(func() {
 		for _, name := range []string{"cid", "ci-agent"} {

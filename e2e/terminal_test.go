@@ -208,7 +208,7 @@ func (c *console) outlives(cid *rig.Cid) {
 	c.sees("any other key closes")
 	c.types("x", "1")
 	c.sees("flaky/2", "OFFLINE")
-	if _, err := cid.Wait(time.Minute); err != nil {
+	if _, err := cid.Wait(2 * time.Minute); err != nil {
 		c.Fatal(err)
 	}
 	check(c.T, cid.Start(c.ctx))

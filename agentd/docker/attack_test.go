@@ -93,7 +93,7 @@ func TestSignals(t *testing.T) {
 		killed := time.Now()
 		require.NoError(t, b.Signal(runner.Kill))
 		require.Equal(t, runner.Exit{Code: 137, Signal: "SIGKILL"}, <-done)
-		require.Less(t, time.Since(killed), 2*time.Second)
+		require.Less(t, time.Since(killed), time.Minute)
 	})
 	t.Run("before it begins", func(t *testing.T) {
 		t.Parallel()
@@ -105,11 +105,15 @@ func TestSignals(t *testing.T) {
 	})
 	t.Run("what it leaves running", func(t *testing.T) {
 		t.Parallel()
-		began := time.Now()
-		exit, output, _ := play(t, order("setsid sh -c 'while :; do echo noise; sleep 1; done' & (sleep 1000 &) ; sleep 0.2; exit 4", inImage(busyBase)))
+		b := prepare(t, common, order("setsid sh -c 'while :; do echo noise; touch /tmp/n; sleep 1; done' & (sleep 1000 &); until [ -e /tmp/n ]; do sleep 0.05; done; exit 4", inImage(busyBase)), io.Discard)
+		var console output
+		var began time.Time
+		exit, err := b.Run(t.Context(), func() { began = time.Now() }, &console)
+		require.NoError(t, err)
+		output := console.String()
 		require.Equal(t, 4, exit.Code)
 		require.Contains(t, output, "noise\n")
-		require.Less(t, time.Since(began), 30*time.Second)
+		require.Less(t, time.Since(began), 2*time.Minute)
 	})
 	t.Run("the caller gives up", func(t *testing.T) {
 		t.Parallel()
@@ -150,6 +154,28 @@ func TestLimits(t *testing.T) {
 	})
 }
 
+// Memory does not grow with what a job prints. Nothing runs beside it: the heap is everybody's.
+func TestAMillionLines(t *testing.T) {
+	sum := sha256.New()
+	var most uint64
+	count := &counting{to: writerFunc(func(p []byte) (int, error) {
+		var m runtime.MemStats
+		if runtime.ReadMemStats(&m); m.HeapAlloc > most {
+			most = m.HeapAlloc
+		}
+		return sum.Write(p)
+	})}
+	b := prepare(t, common, order(million, inImage(busyBase)), io.Discard)
+	exit, err := b.Run(t.Context(), func() {}, count)
+	require.NoError(t, err)
+	require.Zero(t, exit.Code)
+	require.EqualValues(t, 100_000_000, count.n)
+	require.Less(t, most, uint64(80<<20), "memory grows with the output")
+	want := sha256.New()
+	_, _ = want.Write(bytes.Repeat([]byte(strings.Repeat("x", 99)+"\n"), 1_000_000))
+	require.Equal(t, hex.EncodeToString(want.Sum(nil)), hex.EncodeToString(sum.Sum(nil)))
+}
+
 func TestOutputIsWhole(t *testing.T) {
 	t.Parallel()
 	t.Run("binary", func(t *testing.T) {
@@ -158,27 +184,6 @@ func TestOutputIsWhole(t *testing.T) {
 		body, rest := output[:3000000], output[3000000:]
 		sum := sha256.Sum256([]byte(body))
 		require.Equal(t, "\x00\xffend"+hex.EncodeToString(sum[:])+"  -\n", rest)
-	})
-	t.Run("a million lines", func(t *testing.T) {
-		t.Parallel()
-		sum := sha256.New()
-		var most uint64
-		count := &counting{to: writerFunc(func(p []byte) (int, error) {
-			var m runtime.MemStats
-			if runtime.ReadMemStats(&m); m.HeapAlloc > most {
-				most = m.HeapAlloc
-			}
-			return sum.Write(p)
-		})}
-		b := prepare(t, common, order(million, inImage(busyBase)), io.Discard)
-		exit, err := b.Run(t.Context(), func() {}, count)
-		require.NoError(t, err)
-		require.Zero(t, exit.Code)
-		require.EqualValues(t, 100_000_000, count.n)
-		require.Less(t, most, uint64(80<<20), "memory grows with the output")
-		want := sha256.New()
-		_, _ = want.Write(bytes.Repeat([]byte(strings.Repeat("x", 99)+"\n"), 1_000_000))
-		require.Equal(t, hex.EncodeToString(want.Sum(nil)), hex.EncodeToString(sum.Sum(nil)))
 	})
 	t.Run("a slow reader", func(t *testing.T) {
 		t.Parallel()

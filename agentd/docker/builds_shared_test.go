@@ -23,7 +23,8 @@ import (
 func TestAbortEndsABuild(t *testing.T) {
 	t.Parallel()
 	d := agent(t)
-	r := project(t, map[string]string{"Dockerfile": fmt.Sprintf("FROM %s\nRUN echo begun-$((40+2)); sleep 600\n", busyBase)})
+	sleep := fmt.Sprintf("sleep %d", 100_000+rand.IntN(800_000)) // other tests' steps sleep, too
+	r := project(t, map[string]string{"Dockerfile": fmt.Sprintf("FROM %s\nRUN echo begun-$((40+2)); %s\n", busyBase, sleep)})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var console output
@@ -38,10 +39,10 @@ func TestAbortEndsABuild(t *testing.T) {
 	select {
 	case err := <-ended:
 		require.ErrorIs(t, err, context.Canceled)
-	case <-time.After(time.Minute):
+	case <-time.After(3 * time.Minute):
 		t.Fatal("Prepare goes on")
 	}
-	eventually(t, func() bool { return !running(t, "sleep 600") }, "the engine still runs the build's step")
+	eventually(t, func() bool { return !running(t, sleep) }, "the engine still runs the build's step")
 	require.Empty(t, builtTags(t, d))
 }
 

@@ -69,13 +69,13 @@ func TestSweepIsBounded(t *testing.T) {
 			hold(r, woken)
 		}
 	}})
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // enough for the lists
 	defer cancel()
 	began := time.Now()
 	left, err := d.Sweep(ctx, nil)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Equal(t, 3, left)
-	require.Less(t, time.Since(began), 30*time.Second)
+	require.Less(t, time.Since(began), time.Minute)
 	f.before.Store(nil)
 	close(woken)
 	eventually(t, func() bool { left, err := d.Sweep(t.Context(), nil); return left == 0 && err == nil }, "what hung is removed")
@@ -96,16 +96,18 @@ func TestOpenIsGivenUpThoughTheEngineHangs(t *testing.T) {
 		ctx, giveUp := context.WithCancel(t.Context())
 		woken := make(chan struct{})
 		var calls atomic.Int64
+		var given atomic.Pointer[time.Time] // when it was given up
 		f.before.Store(&hook{func(r *http.Request) {
 			if r.Method != http.MethodPost || calls.Add(1) < n {
 				return
 			}
+			now := time.Now()
+			given.CompareAndSwap(nil, &now)
 			giveUp()
 			hold(r, woken)
 		}})
-		began := time.Now()
 		err := d.Open(ctx)
-		took := time.Since(began)
+		ended := time.Now()
 		giveUp()
 		f.before.Store(nil)
 		close(woken)
@@ -116,6 +118,6 @@ func TestOpenIsGivenUpThoughTheEngineHangs(t *testing.T) {
 			return
 		}
 		require.ErrorIs(t, err, context.Canceled)
-		require.Less(t, took, 30*time.Second, "call %d", n)
+		require.Less(t, ended.Sub(*given.Load()), 30*time.Second, "call %d", n)
 	}
 }

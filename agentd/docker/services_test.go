@@ -247,7 +247,7 @@ func TestServicesAreWalledIn(t *testing.T) {
 func knocked(t *testing.T, b *box, target string) string {
 	t.Helper()
 	console := &output{}
-	b.order.Spec.Script = knock(target)
+	b.order.Spec.Script = knockFor(20, target)
 	_, err := b.Run(t.Context(), func() {}, console)
 	require.NoError(t, err)
 	return console.String()

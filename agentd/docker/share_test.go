@@ -207,7 +207,7 @@ func TestAContainerThatDiesMidRun(t *testing.T) {
 		go func() { check(t, engine.ContainerKill(context.Background(), b.container, "KILL")) }()
 	}, &output{})
 	require.ErrorContains(t, err, "the container was lost while the script ran: the container has ended with status 137")
-	require.Less(t, time.Since(began), 20*time.Second)
+	require.Less(t, time.Since(began), 2*time.Minute)
 }
 
 func TestNewChecksItsConfig(t *testing.T) {

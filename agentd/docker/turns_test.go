@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -41,6 +42,10 @@ func TestWaitingForATurnMayBeGivenUp(t *testing.T) {
 // a slow one does not.
 func TestWaitingForATurnIsBounded(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, waitingForATurn)
+}
+
+func waitingForATurn(t *testing.T) {
 	turn := newTurns(1)
 	turn.idle = 2 * time.Second
 	var slow errgroup.Group

@@ -47,11 +47,14 @@ func addresses(t *testing.T) []string {
 }
 
 // knock is a script that says of each address whether it takes a connection.
-func knock(targets ...string) string {
+func knock(targets ...string) string { return knockFor(2, targets...) }
+
+// knockFor waits so many seconds for an answer: what is to be open may be slow.
+func knockFor(seconds int, targets ...string) string {
 	var script strings.Builder
 	for _, target := range targets {
 		host, port, _ := net.SplitHostPort(target)
-		fmt.Fprintf(&script, "if nc -w 2 %s %s </dev/null >/dev/null 2>&1; then echo open; else echo closed; fi\n", host, port)
+		fmt.Fprintf(&script, "if nc -w %d %s %s </dev/null >/dev/null 2>&1; then echo open; else echo closed; fi\n", seconds, host, port)
 	}
 	return script.String()
 }
@@ -75,7 +78,7 @@ func TestWall(t *testing.T) {
 
 	_, output, _ := playOn(t, d, order(knock(closed...), inImage(busyBase)))
 	require.Equal(t, strings.Repeat("closed\n", len(closed)), output, "%v", closed)
-	_, output, _ = playOn(t, d, order(knock(open...), inImage(busyBase)))
+	_, output, _ = playOn(t, d, order(knockFor(20, open...), inImage(busyBase)))
 	require.Equal(t, strings.Repeat("open\n", len(open)), output, "%v", open)
 }
 

@@ -24,9 +24,8 @@ func TestBackupUnderLoad(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	const lease = 5 * time.Second
 	home, elsewhere := t.TempDir(), t.TempDir()
-	s := newSystemWith(t, backend.Config{Dir: home, Lease: lease}, nil)
+	s := newSystemWith(t, backend.Config{Dir: home, Lease: 30 * time.Second}, nil)
 	e := s.backend.Engine
 	var slow []int64
 	for range 3 {
@@ -61,14 +60,14 @@ func TestBackupUnderLoad(t *testing.T) {
 	_, err = db.ExecContext(ctx, "VACUUM INTO ?", filepath.Join(elsewhere, "ci.db"))
 	require.NoError(t, err)
 	require.NoError(t, db.Close())
-	require.NoError(t, os.CopyFS(filepath.Join(elsewhere, "blobs"), os.DirFS(filepath.Join(home, "blobs"))))
+	require.NoError(t, os.CopyFS(filepath.Join(elsewhere, "blobs", "objects"), os.DirFS(filepath.Join(home, "blobs", "objects"))))
 	key, err := os.ReadFile(filepath.Join(home, "secret.key"))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(elsewhere, "secret.key"), key, 0o600))
 	stop()
 	callers.Wait()
 
-	there := newSystemWith(t, backend.Config{Dir: elsewhere, Lease: lease}, nil)
+	there := newSystemWith(t, backend.Config{Dir: elsewhere, Lease: 5 * time.Second}, nil)
 	runs, err := there.backend.Store.ListRuns(ctx, ci.RunFilter{}, 100_000)
 	require.NoError(t, err)
 	for _, r := range runs {

@@ -345,7 +345,7 @@ func (f *fleet) console(run rig.Run) error {
 func (f *fleet) close() {
 	for _, m := range f.machines {
 		require.NotZero(f.t, f.carried[m.id], "agent %s has carried out nothing: %v", m.id, f.carried)
-		require.NoError(f.t, m.Stop(time.Minute))
+		require.NoError(f.t, m.Stop(2*time.Minute))
 		require.NoError(f.t, rig.Clean(f.ctx, m.id))
 	}
 	require.NoError(f.t, f.box.Bare(f.ctx))

@@ -183,7 +183,7 @@ func (f *fleet) fillPostgres() error {
 	if f.postgres.Try(f.ctx, "CREATE TABLE filler AS SELECT repeat(md5(n::text), 100) FROM generate_series(1, 20000) n") == nil {
 		f.t.Error("Postgres had space for a large table on a full disk")
 	}
-	pause(fleetLease / 3)
+	pause(2 * time.Second)
 	err := f.disk.Free()
 	f.postgres.Restart(f.t, true)
 	return err

@@ -206,7 +206,7 @@ func (k *killed) check(ctx context.Context, t *testing.T, ids map[int64]bool) {
 		}
 	}
 	t.Logf("%v", outcomes)
-	require.NoError(t, k.cid.Stop(time.Minute))
+	require.NoError(t, k.cid.Stop(2*time.Minute))
 	db, err := store.Open(ctx, "sqlite:"+filepath.Join(k.cid.Data, "ci.db"), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	defer db.Close()

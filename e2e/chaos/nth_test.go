@@ -156,7 +156,7 @@ func (f *nth) check(ctx context.Context, t *testing.T, s *system, end *ci.Run) {
 		t.Errorf("%s: it succeeded with results %v: %v", what, results, err)
 	}
 	onceDone(ctx, t, s.backend.Store, 1)
-	if err := rig.Poll(ctx, 10*time.Second, func() error {
+	if err := rig.Poll(ctx, time.Minute, func() error {
 		if left := s.driver.Boxes(); len(left) > 0 {
 			return fmt.Errorf("containers are left: %v", left)
 		}

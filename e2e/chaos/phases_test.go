@@ -49,11 +49,15 @@ func TestKilledInEachPhase(t *testing.T) {
 			if err == nil && now.Phase != c.phase {
 				err = fmt.Errorf("run %d is not %s but %s %s: %s", r.ID, c.phase, now.Phase, now.Outcome, now.Reason)
 			}
+			if err != nil {
+				return err
+			}
+			n, err := s.counts(ctx)
+			if err == nil && n["containers"]+n["networks"]+n["volumes"] == 0 {
+				err = fmt.Errorf("%s: the run has nothing yet that could stay", c.phase)
+			}
 			return err
 		}))
-		n, err := s.counts(ctx)
-		require.NoError(t, err)
-		require.NotZero(t, n["containers"]+n["networks"]+n["volumes"], "%s: the run has nothing that could stay", c.phase)
 		require.NoError(t, s.Kill())
 		require.NoError(t, s.Start(ctx))
 		end, err := s.client.Wait(ctx, c.phase, r.ID, 2*time.Minute)

@@ -66,6 +66,20 @@ func (d *Docker) call(ctx context.Context, method, path string, body io.Reader) 
 	return b, err
 }
 
+// Running counts the containers that run and have all of some labels.
+func (d *Docker) Running(ctx context.Context, labels ...string) (int, error) {
+	filter, err := json.Marshal(map[string][]string{"label": labels})
+	if err != nil {
+		return 0, err
+	}
+	b, err := d.call(ctx, http.MethodGet, "/containers/json?filters="+url.QueryEscape(string(filter)), nil)
+	if err != nil {
+		return 0, err
+	}
+	var list []struct{}
+	return len(list), json.Unmarshal(b, &list)
+}
+
 // Objects lists containers, volumes and networks that have all of some labels
 // ("ci.agent=x", "ci.run"), each as "kind/id".
 func (d *Docker) Objects(ctx context.Context, labels ...string) ([]string, error) {

@@ -59,16 +59,6 @@ func Root() (string, error) {
 	return "", err
 }
 
-// FreeAddr is an address of 127.0.0.1 that nobody listens on at the moment.
-func FreeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
-}
-
 // Answers says why a URL does not answer with 200 yet; nil when it does.
 func Answers(url string) error {
 	r, err := http.Get(url)
