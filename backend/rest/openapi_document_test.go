@@ -87,7 +87,7 @@ func (d *documenter) build() yaml.MapSlice {
 // layers adds what stands on top of the API, each of which describes itself,
 // and returns its paths.
 func (d *documenter) layers() (paths yaml.MapSlice) {
-	for _, file := range []string{"../pipeline/openapi.yaml"} {
+	for _, file := range []string{"../pipeline/openapi.yaml", "../signin/openapi.yaml"} {
 		part, err := os.ReadFile(file)
 		require.NoError(d.t, err)
 		var doc struct {

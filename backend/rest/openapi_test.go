@@ -40,7 +40,7 @@ func TestOpenAPIIsComplete(t *testing.T) {
 	var described, served []string
 	for path, ops := range doc.Paths {
 		for method, op := range ops {
-			if strings.HasPrefix(path, "/pipelines") {
+			if strings.HasPrefix(path, "/pipelines") || strings.HasPrefix(path, "/sign-in") {
 				continue // a layer's, which compares it with its own routes
 			}
 			described = append(described, strings.ToUpper(method)+" "+path)

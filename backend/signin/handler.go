@@ -28,7 +28,18 @@ const (
 // of one. openapi.yaml describes it.
 func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
-	for pattern, serve := range map[string]func(http.ResponseWriter, *http.Request) (int, any, error){
+	for pattern, serve := range s.routes() {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, serve) })
+	}
+	return mux
+}
+
+// operation answers with a status and JSON; nil is no body.
+type operation func(http.ResponseWriter, *http.Request) (status int, answer any, err error)
+
+// routes are the operations by their patterns.
+func (s *Service) routes() map[string]operation {
+	return map[string]operation{
 		"GET /sign-in": func(http.ResponseWriter, *http.Request) (int, any, error) {
 			return http.StatusOK, map[string]any{"providers": s.Providers()}, nil
 		},
@@ -54,13 +65,10 @@ func (s *Service) Handler() http.Handler {
 		"/": func(_ http.ResponseWriter, r *http.Request) (int, any, error) {
 			return 0, nil, ci.Errorf(ci.CodeNotFound, "there is nothing at %.20s %.200s; /openapi.yaml lists what there is", r.Method, r.URL.Path)
 		},
-	} {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, serve) })
 	}
-	return mux
 }
 
-func (s *Service) serve(w http.ResponseWriter, r *http.Request, fn func(http.ResponseWriter, *http.Request) (int, any, error)) {
+func (s *Service) serve(w http.ResponseWriter, r *http.Request, fn operation) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.Log.Error("sign-in: a request panicked", "path", r.URL.Path, "err", fmt.Sprint(v), "stack", string(debug.Stack()))

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
 
 	"ci/backend/auth"
@@ -112,6 +113,28 @@ func TestSeats(t *testing.T) {
 		require.Equal(t, ci.CodeUnavailable, ci.CodeOf(<-done))
 	}
 	require.Empty(t, s.seats)
+}
+
+// openapi.yaml describes every route, and nothing else.
+func TestOpenAPIIsComplete(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("openapi.yaml")
+	require.NoError(t, err)
+	var doc struct{ Paths map[string]map[string]any }
+	require.NoError(t, yaml.Unmarshal(text, &doc))
+	var described, served []string
+	for path, operations := range doc.Paths {
+		for method := range operations {
+			described = append(described, strings.ToUpper(method)+" "+path)
+		}
+	}
+	s, _, _ := setup(t, nil)
+	for pattern := range s.routes() {
+		if pattern != "/" {
+			served = append(served, pattern)
+		}
+	}
+	require.ElementsMatch(t, served, described)
 }
 
 func TestNamesOfTokens(t *testing.T) {

@@ -156,7 +156,7 @@ func (o *OpenID) authorize(w http.ResponseWriter, r *http.Request) {
 	to := o.redirect + "?" + back.Encode()
 	if o.ask {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprintf(w, `<!doctype html><title>Provider</title><h1>Who are you?</h1><a id="go" href="%s">Go on</a>`, html.EscapeString(to))
+		fmt.Fprintf(w, `<!doctype html><link rel="icon" href="data:,"><title>Provider</title><h1>Who are you?</h1><a id="go" href="%s">Go on</a>`, html.EscapeString(to))
 		return
 	}
 	http.Redirect(w, r, to, http.StatusFound)
