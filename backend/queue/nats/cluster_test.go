@@ -200,12 +200,14 @@ func TestCluster(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 40)
 	t.Run("conformance", func(t *testing.T) {
-		queuetest.Calm(t, func(t *testing.T) *queuetest.System { return c.system(t) })
+		queuetest.Calm(t, func(t *testing.T, ackWait time.Duration) *queuetest.System { return c.system(t, ackWait) })
 	})
 	t.Run("warnings", func(t *testing.T) { clusterWarnings(t, c) })
 	c.stopAll()
 	t.Run("all servers stop", func(t *testing.T) {
-		queuetest.Faults(t, func(t *testing.T) *queuetest.System { return startCluster(t, 1).system(t) })
+		queuetest.Faults(t, func(t *testing.T, ackWait time.Duration) *queuetest.System {
+			return startCluster(t, 1).system(t, ackWait)
+		})
 	})
 	t.Run("a flood", clusterFlood)
 	t.Run("opened before anybody leads", clusterWithoutLeader)
@@ -253,13 +255,15 @@ func (a asksAgain) Handle(ctx context.Context, r slog.Record) error {
 	return a.Handler.Handle(ctx, r)
 }
 
-func (c *cluster) system(t *testing.T) *queuetest.System {
-	d := open(t, patient(t, c.url(t)))
+func (c *cluster) system(t *testing.T, ackWait time.Duration) *queuetest.System {
+	cfg := patient(t, c.url(t))
+	cfg.AckWait = ackWait
+	d := open(t, cfg)
 	s, err := d.js.Stream(t.Context(), streamName)
 	require.NoError(t, err)
 	require.Equal(t, 3, s.CachedInfo().Config.Replicas)
 	return &queuetest.System{
-		Queue: d, Bus: d.Bus(), AckWait: testAckWait, Replicated: true,
+		Queue: d, Bus: d.Bus(), AckWait: ackWait, Replicated: true,
 		Poison: func(t *testing.T, l ci.Lane) { poison(t, d, l) },
 		Restart: func(t *testing.T, wipe bool) {
 			for i := range c.nodes {
@@ -286,5 +290,5 @@ func clusterWarnings(t *testing.T, c *cluster) {
 	blind := open(t, patient(t, c.urlOf("blind")))
 	require.Empty(t, blind.settings(t.Context()), "nobody answers")
 	require.Empty(t, blind.Warnings(t.Context()), "what can't be seen is no warning")
-	require.Len(t, d.settings(t.Context()), 3)
+	require.Eventually(t, func() bool { return len(d.settings(t.Context())) == 3 }, bound, 10*time.Millisecond)
 }

@@ -20,7 +20,7 @@ func TestBusiestFirst(t *testing.T) {
 	e := startExternal(t)
 	cfg := testConfig(t)
 	cfg.URL = e.srv.ClientURL()
-	cfg.Poll = time.Minute // wake-ups alone bring messages here
+	cfg.Poll, cfg.AckWait = time.Minute, time.Minute // wake-ups alone bring messages here
 	publisher, eager, idle := open(t, cfg), open(t, cfg), open(t, cfg)
 	l := ci.Lane{Class: "small", Priority: ci.PriorityNormal}
 	require.NoError(t, publisher.Publish(t.Context(), nil))
@@ -33,11 +33,11 @@ func TestBusiestFirst(t *testing.T) {
 	busy, other := make(chan ci.Delivery), make(chan ci.Delivery)
 	go pull(idle, 5*time.Second, other)
 	// Each Pull looks by itself when it begins, and once more after a moment.
-	settled := time.Now().Add(10 * again)
+	settled := time.Now().Add(30 * again)
 	require.Eventually(t, func() bool { return waiters(idle) == 1 && time.Now().After(settled) }, time.Minute, 10*time.Millisecond)
 	for i := range int64(5) {
 		go pull(eager, 0, busy)
-		require.Eventually(t, func() bool { return waiters(eager) == 1 && waiters(idle) == 1 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return waiters(eager) == 1 && waiters(idle) == 1 }, time.Minute, time.Millisecond)
 		require.NoError(t, publisher.Publish(t.Context(), []queue.Message{{Run: i + 1, Lane: l}}))
 		select {
 		case d := <-busy:
@@ -109,7 +109,7 @@ func TestHesitationEnds(t *testing.T) {
 		_, err := d.PullAfter(ctx, []ci.Lane{l}, time.Hour)
 		ended <- err
 	}()
-	require.Eventually(t, func() bool { return waiters(d) == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return waiters(d) == 1 }, time.Minute, time.Millisecond)
 	d.wake(l, 0)
 	cancel()
 	require.ErrorIs(t, <-ended, context.Canceled)
@@ -131,7 +131,7 @@ func TestAskingInVain(t *testing.T) {
 // settled waits until so many Pulls wait, and none looks by itself any more.
 func settled(t *testing.T, d *Driver, pulls int) {
 	t.Helper()
-	at := time.Now().Add(10 * again)
+	at := time.Now().Add(30 * again)
 	require.Eventually(t, func() bool { return waiters(d) == pulls && time.Now().After(at) }, time.Minute, 10*time.Millisecond)
 }
 

@@ -40,11 +40,11 @@ func open(t *testing.T, cfg Config) *Driver {
 
 func TestEmbedded(t *testing.T) {
 	t.Parallel()
-	queuetest.Run(t, func(t *testing.T) *queuetest.System {
+	queuetest.Run(t, func(t *testing.T, ackWait time.Duration) *queuetest.System {
 		cfg := testConfig(t)
-		cfg.Dir = t.TempDir()
+		cfg.Dir, cfg.AckWait = t.TempDir(), ackWait
 		d := open(t, cfg)
-		s := &queuetest.System{Queue: d, Bus: d.Bus(), AckWait: testAckWait}
+		s := &queuetest.System{Queue: d, Bus: d.Bus(), AckWait: ackWait}
 		s.Restart = func(t *testing.T, wipe bool) {
 			require.NoError(t, d.Close())
 			if wipe {
@@ -60,13 +60,13 @@ func TestEmbedded(t *testing.T) {
 
 func TestExternal(t *testing.T) {
 	t.Parallel()
-	queuetest.Run(t, func(t *testing.T) *queuetest.System {
+	queuetest.Run(t, func(t *testing.T, ackWait time.Duration) *queuetest.System {
 		e := startExternal(t)
 		cfg := testConfig(t)
-		cfg.URL = e.srv.ClientURL()
+		cfg.URL, cfg.AckWait = e.srv.ClientURL(), ackWait
 		d := open(t, cfg)
 		return &queuetest.System{
-			Queue: d, Bus: d.Bus(), AckWait: testAckWait,
+			Queue: d, Bus: d.Bus(), AckWait: ackWait,
 			Restart: e.restart,
 			Poison:  func(t *testing.T, l ci.Lane) { poison(t, d, l) },
 		}
@@ -107,7 +107,7 @@ func (e *external) start(t testing.TB, port int) {
 	})
 	require.NoError(t, err)
 	srv.Start()
-	require.True(t, srv.ReadyForConnections(10*time.Second))
+	require.True(t, srv.ReadyForConnections(bound))
 	e.srv = srv
 }
 

@@ -71,7 +71,7 @@ func TestDamagedStore(t *testing.T) {
 				require.NoError(t, del.Ack(t.Context()))
 				seen[del.Run] = true
 				return seen[3] && seen[9]
-			}, 20*time.Second, time.Millisecond)
+			}, time.Minute, time.Millisecond)
 		})
 	}
 }

@@ -65,8 +65,13 @@ type serverSettings struct {
 	} `json:"data"`
 }
 
-// maxServers bounds how many answers are looked at.
-const maxServers = 64
+const (
+	// maxServers bounds how many answers are looked at.
+	maxServers = 64
+	// firstAnswer and nextAnswer are how long one is waited for: nobody says how
+	// many servers there are, and one that is busy answers well after the others.
+	firstAnswer, nextAnswer = time.Second, 500 * time.Millisecond
+)
 
 // settings asks all servers. They answer who is of the system account, and
 // whose account imports the question from it; others get none.
@@ -79,8 +84,8 @@ func (d *Driver) settings(ctx context.Context) (all []serverSettings) {
 	if err := d.conn.PublishRequest("$SYS.REQ.SERVER.PING.JSZ", inbox.Subject, nil); err != nil {
 		return nil
 	}
-	for wait := time.Second; len(all) < maxServers && ctx.Err() == nil; wait = wait / 2 {
-		m, err := inbox.NextMsg(max(wait, 100*time.Millisecond))
+	for wait := firstAnswer; len(all) < maxServers && ctx.Err() == nil; wait = nextAnswer {
+		m, err := inbox.NextMsg(wait)
 		if err != nil || m.Header.Get("Status") != "" {
 			break
 		}

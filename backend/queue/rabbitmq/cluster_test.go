@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -59,7 +60,7 @@ func publishOften(t *testing.T, d *Driver, run int64) {
 			t.Error(err)
 		}
 		return err == nil
-	}, bound, testAckWait)
+	}, bound, 700*time.Millisecond)
 }
 
 func distinct(runs []int64) []int64 {

@@ -82,10 +82,10 @@ func poisonIsDead(t *testing.T, server *rabbitserver.Server) {
 	})
 }
 
-// ackTimeout sets RabbitMQ's own limit for what is in hand to a second,
+// ackTimeout sets RabbitMQ's own limit for what is in hand to five seconds,
 // and lets a job take longer than that.
 func ackTimeout(t *testing.T, server *rabbitserver.Server) {
-	server.Eval(t, "application:set_env(rabbit, consumer_timeout, 1000), application:set_env(rabbit, channel_tick_interval, 200)")
+	server.Eval(t, "application:set_env(rabbit, consumer_timeout, 5000), application:set_env(rabbit, channel_tick_interval, 200)")
 	defer server.Eval(t, "application:set_env(rabbit, consumer_timeout, 1800000), application:set_env(rabbit, channel_tick_interval, 60000)")
 	cfg := testConfig(t, server.URL(t))
 	cfg.AckWait = time.Hour // RabbitMQ shall be first

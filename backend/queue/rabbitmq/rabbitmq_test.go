@@ -12,7 +12,8 @@ import (
 	"ci/pkg/ci"
 )
 
-const testAckWait = 700 * time.Millisecond
+// testAckWait is so long that no message comes again because the machine is busy.
+const testAckWait = 20 * time.Second
 
 // testWriter shows a log beside the test that made it.
 type testWriter struct{ t *testing.T }
@@ -42,7 +43,7 @@ func TestDriver(t *testing.T) {
 	tls := newSecured(t)
 	server := rabbitserver.Start(t, tls.lines...)
 	t.Run("conformance", func(t *testing.T) {
-		queuetest.Calm(t, func(t *testing.T) *queuetest.System { return system(t, server) })
+		queuetest.Calm(t, func(t *testing.T, ackWait time.Duration) *queuetest.System { return system(t, server, ackWait) })
 	})
 	for name, test := range map[string]func(*testing.T, *rabbitserver.Server){
 		"poison ends in ci.dead":                   poisonIsDead,
@@ -67,10 +68,10 @@ func TestFaults(t *testing.T) {
 	t.Parallel()
 	server, one := rabbitserver.Start(t), newTurn()
 	t.Run("conformance", func(t *testing.T) {
-		queuetest.Faults(t, func(t *testing.T) *queuetest.System {
+		queuetest.Faults(t, func(t *testing.T, ackWait time.Duration) *queuetest.System {
 			require.NoError(t, one.take(t.Context()))
 			t.Cleanup(one.leave)
-			return system(t, server)
+			return system(t, server, ackWait)
 		})
 	})
 	for name, test := range map[string]func(*testing.T, *rabbitserver.Server){
@@ -84,10 +85,12 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func system(t *testing.T, server *rabbitserver.Server) *queuetest.System {
-	d := open(t, testConfig(t, server.URL(t)))
+func system(t *testing.T, server *rabbitserver.Server, ackWait time.Duration) *queuetest.System {
+	cfg := testConfig(t, server.URL(t))
+	cfg.AckWait = ackWait
+	d := open(t, cfg)
 	return &queuetest.System{
-		Queue: d, Bus: d.Bus(), AckWait: testAckWait,
+		Queue: d, Bus: d.Bus(), AckWait: ackWait,
 		Restart: func(t *testing.T, wipe bool) {
 			if wipe {
 				server.Kill(t, true)
