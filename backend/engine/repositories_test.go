@@ -49,9 +49,9 @@ func (o *opener) answer(access *ci.HTTPAccess, err error) {
 	o.access, o.err = access, err
 }
 
-func forgeWorld(t *testing.T, patience time.Duration) (*world, *opener) {
+func forgeWorld(t *testing.T, patience, planFor time.Duration) (*world, *opener) {
 	o := &opener{access: &ci.HTTPAccess{Username: "x-access-token", Password: "ghs_secret"}}
-	w := setup(t, func(c *engine.Config) { c.Repositories, c.AccessFor, c.PlanFor = o, patience, 2*time.Second })
+	w := setup(t, func(c *engine.Config) { c.Repositories, c.AccessFor, c.PlanFor = o, patience, planFor })
 	w.git()
 	w.loops()
 	return w, o
@@ -59,7 +59,7 @@ func forgeWorld(t *testing.T, patience time.Duration) (*world, *opener) {
 
 // The planner and the checkout get what opens the repository; a script never does.
 func TestForgeOpensRepository(t *testing.T) {
-	w, o := forgeWorld(t, time.Minute)
+	w, o := forgeWorld(t, time.Minute, 2*time.Second)
 	run := w.wait(w.trigger(ci.Trigger{Job: "unit", BranchName: "main"}).ID, ci.UntilPlanned)
 	require.Equal(t, o.access, w.planner.access.HTTP)
 	_, work := w.claim(run.ID, "a1")
@@ -73,14 +73,14 @@ func TestForgeOpensRepository(t *testing.T) {
 
 // A forge that is away keeps nobody from reading what is anybody's; what is not waits for it.
 func TestForgeIsAway(t *testing.T) {
-	w, o := forgeWorld(t, time.Millisecond)
+	w, o := forgeWorld(t, time.Millisecond, 30*time.Second)
 	o.answer(nil, ci.Errorf(ci.CodeUnavailable, "the forge is away"))
 	run := w.wait(w.trigger(ci.Trigger{Job: "unit", BranchName: "main"}).ID, ci.UntilPlanned)
 	require.NotNil(t, run.Spec)
 	require.Eventually(t, func() bool {
 		work, err := w.Claim(w.ctx, ci.Claim{Run: run.ID, Agent: "a1", ID: uuid.NewString()})
 		return err == nil && work.HTTP == nil
-	}, 20*time.Second, 10*time.Millisecond, "after a while it is tried without")
+	}, time.Minute, 10*time.Millisecond, "after a while it is tried without")
 
 	shut := ci.Errorf(ci.CodeInvalid, "https://git.test/x.git does not let us in")
 	w.planner.mu.Lock()
@@ -107,7 +107,7 @@ func TestForgeHangs(t *testing.T) {
 
 // Why a forge gives out nothing is said where that matters.
 func TestForgeGivesNothing(t *testing.T) {
-	w, o := forgeWorld(t, time.Minute)
+	w, o := forgeWorld(t, time.Minute, 2*time.Second)
 	o.answer(nil, ci.Errorf(ci.CodeConflict, "the private key of forge github's App can't be used"))
 	w.planner.mu.Lock()
 	w.planner.errs = []error{ci.Errorf(ci.CodeInvalid, "https://git.test/x.git does not let us in")}
@@ -121,7 +121,7 @@ func TestForgeGivesNothing(t *testing.T) {
 
 // What was revoked is got anew, once; what is refused all the same ends the run.
 func TestRevokedAccess(t *testing.T) {
-	w, o := forgeWorld(t, time.Minute)
+	w, o := forgeWorld(t, time.Minute, 2*time.Second)
 	o.next = &ci.HTTPAccess{Username: "x-access-token", Password: "ghs_new"}
 	shut := ci.Errorf(ci.CodeInvalid, "https://git.test/x.git does not let us in")
 	fail := func(times int) {

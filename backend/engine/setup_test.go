@@ -159,7 +159,7 @@ func (w *world) claim(run int64, agent string) (ci.Claim, *ci.Work) {
 // wait returns the run once it is as far as u.
 func (w *world) wait(id int64, u ci.Until) *ci.Run {
 	w.t.Helper()
-	r, err := w.Wait(w.ctx, "", id, u, 20*time.Second)
+	r, err := w.Wait(w.ctx, "", id, u, time.Minute)
 	require.NoError(w.t, err)
 	require.True(w.t, r.Reached(u), "run %d is %s/%s", id, r.Status, r.Phase)
 	return r

@@ -160,7 +160,7 @@ func TestServersInTrouble(t *testing.T) {
 			t.Parallel()
 			w := r.serve(func(http.Handler) http.Handler { return c.handler })
 			s := planner(t, func(cfg *source.Config) {
-				cfg.Timeout = 5 * time.Second
+				cfg.Timeout = 30 * time.Second
 				if name == "hangs" {
 					cfg.Timeout = time.Second
 				}

@@ -181,7 +181,7 @@ func daemon(t *testing.T, port int, program string, args ...string) {
 			_ = c.Close()
 		}
 		return err == nil
-	}, 10*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 }
 
 // plan returns the commit and the job file that s finds.

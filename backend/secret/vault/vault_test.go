@@ -38,7 +38,7 @@ func serve(t *testing.T) *vaultserver.Server {
 
 // byRole is a configuration that logs in by AppRole.
 func byRole(t *testing.T, s *vaultserver.Server) vault.Config {
-	return vault.Config{Address: s.URL, RoleID: vaultserver.RoleID, SecretIDFile: file(t, vaultserver.SecretID), Timeout: 5 * time.Second}
+	return vault.Config{Address: s.URL, RoleID: vaultserver.RoleID, SecretIDFile: file(t, vaultserver.SecretID), Timeout: 20 * time.Second}
 }
 
 func open(t *testing.T, c vault.Config) *vault.Vault {
@@ -119,7 +119,9 @@ func TestFaults(t *testing.T) {
 			t.Parallel()
 			s := serve(t)
 			config := byRole(t, s)
-			config.Timeout = time.Second
+			if name == "not in time" {
+				config.Timeout = time.Second
+			}
 			v := opened(t, config)
 			if name != "no namespace" {
 				put(t, v, "X", "hunter2")
@@ -184,7 +186,7 @@ func TestExpired(t *testing.T) {
 func TestRenewedAndRevoked(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	s.Lease(2, true)
+	s.Lease(10, true)
 	v := open(t, byRole(t, s))
 	put(t, v, "X", "one")
 	require.Eventually(t, func() bool { return s.Count("renew") >= 3 }, time.Minute, 20*time.Millisecond, "a short lease is renewed over and over")
