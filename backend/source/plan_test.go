@@ -11,6 +11,7 @@ import (
 
 	"ci/backend/source"
 	"ci/pkg/ci"
+	"ci/pkg/porttest"
 )
 
 const nowhere = "0123456789012345678901234567890123456789"
@@ -31,7 +32,7 @@ func TestPlan(t *testing.T) {
 			h.ServeHTTP(w, req)
 		})
 	})
-	port := freePort(t)
+	port := porttest.Free(t, "127.0.0.1", 1)[0]
 	daemon(t, port, "git", "daemon", "--listen=127.0.0.1", "--reuseaddr", "--export-all", "--base-path="+r.root, fmt.Sprintf("--port=%d", port))
 
 	servers := map[string]struct{ url, host string }{
@@ -175,10 +176,10 @@ func TestServersInTrouble(t *testing.T) {
 
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
-	for _, url := range []string{"http://127.0.0.1:%d/x.git", "git://127.0.0.1:%d/x.git"} {
+	address, _ := porttest.Refusing(t)
+	for _, url := range []string{"http://%s/x.git", "git://%s/x.git"} {
 		s := planner(t, nil, "127.0.0.1")
-		_, _, err := plan(t.Context(), s, job(fmt.Sprintf(url, port), "x"), "", "main")
+		_, _, err := plan(t.Context(), s, job(fmt.Sprintf(url, address), "x"), "", "main")
 		require.Equal(t, ci.CodeUnavailable, ci.CodeOf(err), "%v", err)
 		require.ErrorContains(t, err, "can't be reached")
 	}

@@ -150,15 +150,6 @@ func planner(t *testing.T, change func(*source.Config), allow ...string) *source
 
 func job(url, path string) ci.Git { return ci.Git{URL: url, ConfigPath: path} }
 
-// freePort returns a port of the loopback that nobody listens on.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // daemon starts a server program that listens on a port, and stops it after the test.
 func daemon(t *testing.T, port int, program string, args ...string) {
 	t.Helper()

@@ -3,9 +3,11 @@ package source_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -13,6 +15,7 @@ import (
 
 	"ci/backend/source"
 	"ci/pkg/ci"
+	"ci/pkg/porttest"
 	"ci/pkg/sshkey"
 	"ci/pkg/sshkey/sshdtest"
 )
@@ -125,9 +128,12 @@ func TestSSHKeyIsNotOnTheDisk(t *testing.T) {
 func TestSSHUnreachable(t *testing.T) {
 	t.Parallel()
 	access := sshdtest.Start(t, "127.0.0.1").Access(t, "deploy")
-	port := freePort(t)
+	address, _ := porttest.Refusing(t)
+	_, text, _ := net.SplitHostPort(address)
+	port, err := strconv.Atoi(text)
+	require.NoError(t, err)
 	access.Hosts = []ci.HostKey{{Host: sshkey.HostName("127.0.0.1", port), Key: access.Hosts[0].Key}}
-	_, _, err := planWith(t, planner(t, nil, "127.0.0.1"), fmt.Sprintf("ssh://git@127.0.0.1:%d/x.git", port), "main", access)
+	_, _, err = planWith(t, planner(t, nil, "127.0.0.1"), fmt.Sprintf("ssh://git@%s/x.git", address), "main", access)
 	require.Equal(t, ci.CodeUnavailable, ci.CodeOf(err), "%v", err)
 	require.ErrorContains(t, err, "can't be reached")
 }

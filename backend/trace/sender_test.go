@@ -17,6 +17,7 @@ import (
 
 	"ci/backend/trace/tracetest"
 	"ci/pkg/ci"
+	"ci/pkg/porttest"
 )
 
 // TestDeadCollector: nobody waits for one that is away, silent or refuses; what it
@@ -28,11 +29,9 @@ func TestDeadCollector(t *testing.T) {
 	silent, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0") // it accepts, and never answers
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = silent.Close() })
-	gone, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, gone.Close())
+	gone, _ := porttest.Refusing(t)
 	for name, endpoint := range map[string]string{
-		"away": "http://" + gone.Addr().String(), "away, gRPC": "grpc://" + gone.Addr().String(),
+		"away": "http://" + gone, "away, gRPC": "grpc://" + gone,
 		"silent": "http://" + silent.Addr().String(), "silent, gRPC": "grpc://" + silent.Addr().String(), "refuses": refuses.URL,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -157,7 +157,7 @@ resource "ci_job" "many" {
 	m.run(0, "apply", "-auto-approve", "-input=false", "-no-color")
 	took := time.Since(began)
 	t.Logf("200 jobs applied in %s", took.Round(time.Millisecond))
-	require.Less(t, took, 2*time.Minute)
+	require.Less(t, took, 5*time.Minute)
 	require.Len(t, w.jobs(), 200)
 	began = time.Now()
 	m.plan(empty)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +17,7 @@ import (
 
 	"ci/backend/queue/queuetest"
 	"ci/pkg/ci"
+	"ci/pkg/porttest"
 )
 
 // bound is longer than anything takes that works, on a machine that is busy.
@@ -39,7 +39,7 @@ func startCluster(t *testing.T, accounts int) *cluster {
 	c := &cluster{dir: t.TempDir(), accounts: accounts}
 	t.Cleanup(c.stopAll)
 	for try := 1; ; try++ {
-		ports := freePorts(t, 6)
+		ports := porttest.Free(t, "127.0.0.1", 6)
 		copy(c.clients[:], ports)
 		copy(c.routes[:], ports[3:])
 		ok := true
@@ -60,17 +60,6 @@ func (c *cluster) stopAll() {
 	for i := range c.nodes {
 		c.stop(i)
 	}
-}
-
-func freePorts(t *testing.T, n int) (ports []int) {
-	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		defer func() { require.NoError(t, l.Close()) }() // all at once, so that they differ
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
 }
 
 func (c *cluster) start(t *testing.T, i int) {

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"net/url"
@@ -19,6 +20,7 @@ import (
 
 	"ci/backend/queue/queuetest/rabbitserver"
 	"ci/pkg/ci"
+	"ci/pkg/porttest"
 )
 
 // secured are the lines that make a server speak TLS too.
@@ -30,11 +32,9 @@ type secured struct {
 func newSecured(t *testing.T) secured {
 	t.Helper()
 	cert, key := certificate(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	return secured{cert, l.Addr().String(), []string{
-		"listeners.ssl.1 = " + l.Addr().String(),
+	address := fmt.Sprintf("127.0.0.1:%d", porttest.Free(t, "127.0.0.1", 1)[0])
+	return secured{cert, address, []string{
+		"listeners.ssl.1 = " + address,
 		"ssl_options.cacertfile = " + cert, "ssl_options.certfile = " + cert, "ssl_options.keyfile = " + key,
 	}}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ci/pkg/ci"
+	"ci/pkg/porttest"
 	"ci/pkg/sshkey"
 )
 
@@ -44,7 +45,7 @@ func Start(t testing.TB, address string, extra ...string) *Server {
 	me, err := user.Current()
 	require.NoError(t, err)
 	dir := t.TempDir()
-	s := &Server{Port: freePort(t, address), User: me.Username, authorized: filepath.Join(dir, "authorized_keys")}
+	s := &Server{Port: porttest.Free(t, address, 1)[0], User: me.Username, authorized: filepath.Join(dir, "authorized_keys")}
 	require.NoError(t, os.WriteFile(s.authorized, nil, 0o600))
 	config := fmt.Sprintf("ListenAddress %s:%d\nAuthorizedKeysFile %s\n", address, s.Port, s.authorized) +
 		"PidFile none\nStrictModes no\nPermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\nMaxStartups 100\nAcceptEnv GIT_PROTOCOL\n" +
@@ -98,14 +99,6 @@ func (s *Server) Access(t testing.TB, name string) *ci.SSHAccess {
 // URL is the address of a path of this machine as git reaches it.
 func (s *Server) URL(path string) string {
 	return fmt.Sprintf("ssh://%s@127.0.0.1:%d%s", s.User, s.Port, path)
-}
-
-func freePort(t testing.TB, address string) int {
-	t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func serve(t testing.TB, s *Server, address string, cmd *exec.Cmd) {

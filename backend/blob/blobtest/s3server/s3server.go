@@ -6,7 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net"
+	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
@@ -17,6 +17,8 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"ci/pkg/porttest"
 )
 
 // The server's only account, and its region.
@@ -56,7 +58,7 @@ func Start(t testing.TB) *Server {
 }
 
 func start(ctx context.Context, t testing.TB, path string) (*Server, func(), error) {
-	s := &Server{Endpoint: freeAddress(t)}
+	s := &Server{Endpoint: fmt.Sprintf("127.0.0.1:%d", porttest.Free(t, "127.0.0.1", 1)[0])}
 	client, err := minio.New(s.Endpoint, &minio.Options{
 		Creds: credentials.NewStaticV4(AccessKey, SecretKey, ""), Region: Region, MaxRetries: 1,
 	})
@@ -162,14 +164,4 @@ func (s *Server) URL(bucketAndPrefix string) string {
 // Credentials are the environment variables that s3.Open reads.
 func Credentials() map[string]string {
 	return map[string]string{"CI_S3_ACCESS_KEY": AccessKey, "CI_S3_SECRET_KEY": SecretKey}
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("no port of this machine is free: %v", err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"ci/pkg/porttest"
 )
 
 // Cluster is several servers on loopback that keep everything together.
@@ -52,10 +54,7 @@ func StartCluster(t testing.TB, n int) *Cluster {
 // port. It is not a node's, so that it outlives all of them.
 func startNames(t testing.TB, home string) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	port := l.Addr().(*net.TCPAddr).Port
-	require.NoError(t, l.Close())
+	port := porttest.Free(t, "127.0.0.1", 1)[0]
 	cmd := exec.Command("epmd", "-address", "127.0.0.1", "-port", fmt.Sprint(port))
 	cmd.Env = append(os.Environ(), "HOME="+home)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}

@@ -4,7 +4,6 @@ package rabbitserver
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -16,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"ci/pkg/porttest"
 )
 
 // scripts is where Debian's package has the programs that do not switch to another user.
@@ -81,16 +82,11 @@ func (s *Server) startOften(t testing.TB) {
 
 // start writes the configuration for ports that are free now, and starts.
 func (s *Server) start(t testing.TB) error {
-	var held []net.Listener // all at once, so that they differ
-	for i := range s.ports {
-		if i == 2 && s.shared {
-			break
-		}
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		held = append(held, l)
-		s.ports[i] = l.Addr().(*net.TCPAddr).Port
+	n := len(s.ports)
+	if s.shared {
+		n-- // the daemon runs
 	}
+	copy(s.ports[:], porttest.Free(t, "127.0.0.1", n))
 	lines := append([]string{
 		fmt.Sprintf("listeners.tcp.1 = 127.0.0.1:%d", s.ports[0]),
 		"default_user = ci", "default_pass = secret",
@@ -99,9 +95,6 @@ func (s *Server) start(t testing.TB) error {
 	}, s.more...)
 	for name, text := range map[string]string{"rabbitmq.conf": strings.Join(lines, "\n") + "\n", "env": "", "plugins": "[].\n"} {
 		require.NoError(t, os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600))
-	}
-	for _, l := range held {
-		_ = l.Close()
 	}
 	return s.run()
 }
