@@ -34,6 +34,9 @@ import (
 // maxConns is how many connections to Postgres one process opens at the most.
 const maxConns = 6
 
+// busyTime is for how long one who finds a file locked tries again.
+const busyTime = 10 * time.Second
+
 // Journal is an open database. It is safe for concurrent use.
 type Journal struct {
 	db       *sql.DB
@@ -59,10 +62,33 @@ func Open(ctx context.Context, url string, log *slog.Logger) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := j.connect(ctx); err != nil {
+		return nil, errors.Join(err, j.Close())
+	}
 	if err := j.migrate(ctx, log); err != nil {
 		return nil, errors.Join(err, j.Close())
 	}
 	return j, nil
+}
+
+// connect makes the first connection. Whoever opens a new SQLite file turns it to
+// write-ahead logging, and those who come in that moment are refused at once,
+// whatever their busy_timeout: they try again for as long.
+func (j *Journal) connect(ctx context.Context) error {
+	for until := time.Now().Add(busyTime); ; {
+		err := j.db.PingContext(ctx)
+		var lite *sqlite.Error
+		if !errors.As(err, &lite) || lite.Code()&0xff != sqlite3.SQLITE_BUSY || time.Now().After(until) {
+			return fault(err)
+		}
+		again := time.NewTimer(20 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			again.Stop()
+			return ctx.Err()
+		case <-again.C:
+		}
+	}
 }
 
 func openPostgres(url string) (*Journal, error) {
@@ -93,7 +119,7 @@ func openSQLite(path string) (*Journal, error) {
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
-	q := url.Values{"_txlock": {"immediate"}, "_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "cache_size(-2000)"}}
+	q := url.Values{"_txlock": {"immediate"}, "_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTime.Milliseconds()), "journal_mode(WAL)", "synchronous(FULL)", "cache_size(-2000)"}}
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String())
 	if err != nil {
 		return nil, fault(err)
