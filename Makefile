@@ -82,7 +82,7 @@ test-terraform: modules ## Test the provider with a real OpenTofu; its first bui
 	@CI_TOFU=$$(tools/opentofu.sh) && export CI_TOFU && go test ./e2e/terraform -count=1 -v
 
 .PHONY: chaos
-chaos: modules ## Hurt a whole fleet in every way, with 300 runs (CHAOS_RUNS) for each fault: about an hour. CHAOS_SEED plays one again.
+chaos: modules ## Hurt a whole fleet in every way, with 300 runs (CHAOS_RUNS) for each fault: about an hour. CHAOS_SEED plays one again, CHAOS_FAULTS (a regular expression) only some.
 	CHAOS_RUNS=$(or $(CHAOS_RUNS),300) go test ./e2e/chaos -run 'TestFleet$$' -count=1 -v -timeout 3h
 
 .PHONY: bench

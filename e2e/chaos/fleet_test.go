@@ -61,6 +61,7 @@ type fleet struct {
 	t        *testing.T
 	random   *rand.Rand
 	runs     int
+	faults   []fleetFault
 	cids     [2]*rig.Cid
 	balancer *rig.Balancer
 	postgres *postgres.Server
@@ -87,7 +88,7 @@ func TestFleet(t *testing.T) {
 	}
 	t.Parallel()
 	f := newFleet(t)
-	for _, fault := range fleetFaults {
+	for _, fault := range f.faults {
 		began := time.Now()
 		outcomes := f.meet(fault)
 		t.Logf("%-45s %4d runs in %6s: %v", fault.name, f.runs, time.Since(began).Round(100*time.Millisecond), outcomes)
@@ -104,13 +105,13 @@ func s3Env() (env []string) {
 
 func newFleet(t *testing.T) *fleet {
 	t.Helper()
-	f := &fleet{t: t, random: seeded(t), runs: defaultFleetRuns, slow: new(lag), slowS3: new(lag), carried: map[string]int{}}
+	f := &fleet{t: t, random: seeded(t), runs: defaultFleetRuns, faults: chosenFaults(t), slow: new(lag), slowS3: new(lag), carried: map[string]int{}}
 	if given := os.Getenv("CHAOS_RUNS"); given != "" {
 		n, err := strconv.Atoi(given)
 		require.NoError(t, err)
 		f.runs = n
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute+time.Duration(f.runs*len(fleetFaults))*4*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute+time.Duration(f.runs*len(f.faults))*4*time.Second)
 	t.Cleanup(cancel)
 	f.ctx = ctx
 	bin, err := rig.Build(ctx, t.TempDir())
@@ -352,5 +353,5 @@ func (f *fleet) close() {
 	db, err := store.Open(f.ctx, f.database, discard())
 	require.NoError(f.t, err)
 	defer db.Close()
-	onceDone(f.ctx, f.t, db, f.runs*len(fleetFaults))
+	onceDone(f.ctx, f.t, db, f.runs*len(f.faults))
 }

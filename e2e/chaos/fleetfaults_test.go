@@ -5,10 +5,16 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"ci/e2e/rig"
 )
@@ -50,6 +56,16 @@ var fleetFaults = []fleetFault{
 	{"connections to S3 are cut", harmless, (*fleet).cutS3},
 	{"an agent is drained and comes back", harmless, (*fleet).drainAgent},
 	{"an agent's Docker engine hangs", harmless, (*fleet).hangEngine},
+}
+
+// chosenFaults are those whose name matches $CHAOS_FAULTS, a regular expression; all without it.
+func chosenFaults(t *testing.T) []fleetFault {
+	t.Helper()
+	wanted, err := regexp.Compile(os.Getenv("CHAOS_FAULTS"))
+	require.NoError(t, err, "CHAOS_FAULTS")
+	chosen := slices.DeleteFunc(slices.Clone(fleetFaults), func(f fleetFault) bool { return !wanted.MatchString(f.name) })
+	require.NotEmpty(t, chosen, "no fault is called %s", wanted)
+	return chosen
 }
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
