@@ -243,7 +243,7 @@ func TestProviderAway(t *testing.T) {
 		"fails":    func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(500); return true },
 		"nonsense": func(w http.ResponseWriter, _ *http.Request) bool { _, _ = w.Write([]byte("<html>")); return true },
 		"elsewhere": func(w http.ResponseWriter, r *http.Request) bool {
-			http.Redirect(w, r, "http://127.0.0.1:1/", 302)
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
 			return true
 		},
 		"hangs up":  func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) },
