@@ -38,6 +38,9 @@ const (
 	scope = "ci/backend/trace"
 	// closeTime bounds how long the end of a process waits for its last spans.
 	closeTime = 2 * time.Second
+	// maxText is how many bytes of a text an attribute has. Callers choose some of them
+	// (a user agent, a query) before it is known who they are.
+	maxText = 1024
 )
 
 // Tracer makes spans. The zero Tracer makes none, and hands traces of others on.
@@ -67,12 +70,21 @@ func Open(ctx context.Context, c Config) (*Tracer, error) {
 	if err := t.sender.measure(c.Metrics); err != nil {
 		return nil, err
 	}
-	shared := []sdk.TracerProviderOption{sdk.WithSpanProcessor(t.sender), sdk.WithResource(about), sdk.WithIDGenerator(ids{})}
+	shared := []sdk.TracerProviderOption{sdk.WithSpanProcessor(t.sender), sdk.WithResource(about), sdk.WithIDGenerator(ids{}), sdk.WithRawSpanLimits(limits())}
 	t.requests = sdk.NewTracerProvider(shared...)
 	// Whether a run's spans are kept was decided when it was triggered.
 	t.runs = sdk.NewTracerProvider(append(shared, sdk.WithSampler(sdk.AlwaysSample()))...)
 	c.Log.Info("traces are sent", "to", to.String())
 	return t, nil
+}
+
+// limits are OpenTelemetry's, with an end to texts. Its variables may draw it closer.
+func limits() sdk.SpanLimits {
+	l := sdk.NewSpanLimits()
+	if l.AttributeValueLengthLimit < 0 || l.AttributeValueLengthLimit > maxText {
+		l.AttributeValueLengthLimit = maxText
+	}
+	return l
 }
 
 // On says whether spans are made.

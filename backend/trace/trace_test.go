@@ -205,6 +205,24 @@ func TestRequests(t *testing.T) {
 	}
 }
 
+// Callers whom nobody knows choose texts of spans, so these have an end.
+func TestLongTexts(t *testing.T) {
+	t.Parallel()
+	c := tracetest.Start(t)
+	tr := open(t, c.HTTP)
+	ask(t, tr.Handler(where(tr)), "/things/a", "traceparent: "+parent, "User-Agent: "+strings.Repeat("x", 100_000))
+	span := c.Named(t, traceID, "GET /things/{name}")
+	require.Equal(t, strings.Repeat("x", maxText), span.Attributes["user_agent.original"])
+}
+
+// TestLimitsOfTheEnvironment: its variables draw the end of texts closer, and no further away.
+func TestLimitsOfTheEnvironment(t *testing.T) {
+	for value, want := range map[string]int{"": maxText, "100": 100, "100000": maxText, "-1": maxText} {
+		t.Setenv("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", value)
+		require.Equal(t, want, limits().AttributeValueLengthLimit, value)
+	}
+}
+
 // TestOff: without a collector, a trace is handed on as it came, and nothing else is.
 func TestOff(t *testing.T) {
 	t.Parallel()
