@@ -36,7 +36,7 @@ From a file (or - for standard input) of YAML or JSON, with one job or several d
   triggers: [deploy]             # the jobs that its runs may trigger, with ci: true
   keep: { results: { age: 168h }, console: { count: 100 } }   # of runs, results, console: age, count, bytes; else the configuration's
 
-or from flags. Exactly one of git and freestyle is needed; freestyle holds a job file's keys.
+or from flags. Exactly one of git and freestyle is needed; freestyle holds a job file's keys. Without --keep, what is kept of the job's runs stays as it is.
 
 Columns in a pipe, separated by tabs: name, created or updated or unchanged, version.`
 
@@ -60,7 +60,7 @@ func newJobApply(a *app) *cobra.Command {
 	f.StringArrayVarP(&o.defaults, "param", "p", nil, "a parameter with a default: `NAME=DEFAULT`; may be repeated")
 	f.StringArrayVar(&o.required, "required", nil, "a parameter that every trigger must give; may be repeated")
 	f.StringArrayVar(&o.triggers, "triggers", nil, "a `job` that its runs may trigger when the job file says ci: true; may be repeated")
-	f.StringArrayVar(&o.keep, "keep", nil, "what is kept of its runs instead of what the configuration says: `KIND.LIMIT=VALUE` such as results.age=168h, or KIND=all; may be repeated")
+	f.StringArrayVar(&o.keep, "keep", nil, "what is kept of its runs instead of what the configuration says: `KIND.LIMIT=VALUE` such as results.age=168h, or KIND=all; may be repeated; '' keeps what the configuration says again")
 	cmd.MarkFlagsOneRequired("file", "freestyle", "git-url")
 	cmd.MarkFlagsMutuallyExclusive("file", "freestyle", "git-url")
 	return cmd
@@ -81,7 +81,7 @@ func (o *jobApplyOptions) run(ctx context.Context, args []string) error {
 		return err
 	}
 	for i := range jobs {
-		stored, verb, err := apply(ctx, c, &jobs[i])
+		stored, verb, err := o.apply(ctx, c, &jobs[i])
 		if err != nil {
 			return fmt.Errorf("job %s: %w", jobs[i].Name, err)
 		}
@@ -109,7 +109,7 @@ func (o *jobApplyOptions) jobs(args []string) ([]ci.Job, error) {
 	}
 	job := ci.Job{Name: args[0], Triggers: o.triggers}
 	var err error
-	if job.Keep, err = readKeep(o.keep); err != nil {
+	if job.Keep, err = readKeep(o.limits()); err != nil {
 		return nil, err
 	}
 	if job.Parameters, err = o.parameters(); err != nil {
@@ -124,6 +124,14 @@ func (o *jobApplyOptions) jobs(args []string) ([]ci.Job, error) {
 		job.Freestyle, err = freestyle(fileName(o.freestyle), data)
 	}
 	return []ci.Job{job}, err
+}
+
+// limits are the words of --keep; one that is empty is none.
+func (o *jobApplyOptions) limits() []string {
+	if slices.Equal(o.keep, []string{""}) {
+		return nil
+	}
+	return o.keep
 }
 
 func (o *jobApplyOptions) parameters() ([]ci.Parameter, error) {
@@ -142,12 +150,15 @@ func (o *jobApplyOptions) parameters() ([]ci.Parameter, error) {
 }
 
 // apply stores a job, unless it is stored like this already.
-func apply(ctx context.Context, c Client, j *ci.Job) (*ci.Job, string, error) {
+func (o *jobApplyOptions) apply(ctx context.Context, c Client, j *ci.Job) (*ci.Job, string, error) {
 	there, err := c.GetJob(ctx, j.Name)
 	ifVersion := int64(-1) // must not exist
 	switch {
 	case err == nil:
 		j.Owner = there.Owner // who keeps it as code stays so
+		if o.file == "" && len(o.keep) == 0 {
+			j.Keep = there.Keep // a line written before there was --keep must not let runs go, or keep them all
+		}
 		if ifVersion = there.Version; sameJob(there, j) {
 			return there, "unchanged", nil
 		}

@@ -69,6 +69,13 @@ func TestKeepOfJobs(t *testing.T) {
 	w.stdin = strings.Replace(exported, "count: 5", "count: 6", 1)
 	require.Contains(t, w.run("job", "apply", "-f", "-").out, "a\tupdated\t")
 
+	flags := []string{"job", "apply", "a", "--git-url", "https://h/y.git", "--config-path", "x"}
+	require.Contains(t, w.run(flags...).out, "a\tupdated\t")
+	require.Equal(t, &ci.Limits{Age: ci.Duration(168 * time.Hour), Count: 6}, w.client.jobs["a"].Keep.Results, "what flags do not speak of stays")
+	require.Contains(t, w.run(append(flags, "--keep", "")...).out, "a\tupdated\t")
+	require.Nil(t, w.client.jobs["a"].Keep)
+	require.Contains(t, w.run("job", "apply", "b", "--git-url", "https://h/y.git", "--config-path", "x").out, "b\tcreated\t")
+
 	for _, bad := range []string{"results", "results.age", "results.age=1", "agents.age=1h", "results.size=1", "console=none"} {
 		got := w.run("job", "apply", "a", "--git-url", "https://h/x.git", "--config-path", "x", "--keep", bad)
 		require.Equal(t, exitUsage, got.code, bad)
