@@ -37,13 +37,13 @@ func (r records) PutConfig(ctx context.Context, c *ci.Config, ifVersion int64) e
 }
 
 // PutPin pins a run.
-func (r records) PutPin(ctx context.Context, job string, run int64, p ci.Pin, now time.Time) error {
-	return r.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.PutPin(ctx, job, run, p, now) })
+func (r records) PutPin(ctx context.Context, job string, run int64, p ci.Pin, may func(by string) error, now time.Time) error {
+	return r.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.PutPin(ctx, job, run, p, may, now) })
 }
 
 // DeletePin takes a pin away.
-func (r records) DeletePin(ctx context.Context, run int64, name string) error {
-	return r.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.DeletePin(ctx, run, name) })
+func (r records) DeletePin(ctx context.Context, run int64, name string, may func(by string) error) error {
+	return r.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.DeletePin(ctx, run, name, may) })
 }
 
 // PutEventTrigger creates or replaces an event trigger.

@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
-
 	"ci/backend/auth"
 	"ci/backend/secret/keyfile"
 	"ci/pkg/ci"
@@ -95,8 +93,7 @@ func (t *pipelinesToken) renew(ctx context.Context) error {
 	if t.expires.Sub(now) > pipelinesLife/2 {
 		return nil
 	}
-	name := "pipelines-" + now.UTC().Format("20060102-150405") + "-" + uuid.NewString()[:8]
-	bearer, made, err := t.auth.Mint(ctx, ci.Token{Name: name, Role: ci.RoleTrigger, ExpiresAt: now.Add(pipelinesLife)})
+	bearer, made, err := t.auth.Mint(ctx, ci.Token{Name: auth.PipelinesName(now), Role: ci.RoleTrigger, ExpiresAt: now.Add(pipelinesLife)})
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,11 @@
 package auth
 
 import (
+	"regexp"
 	"slices"
+	"time"
+
+	"github.com/google/uuid"
 
 	"ci/pkg/ci"
 )
@@ -118,4 +122,27 @@ func MayRun(p Principal, a Action, r *ci.Run) error {
 		return ci.Errorf(ci.CodeForbidden, "run %s may do this (%s) only to the runs that it has triggered", p.Name, a)
 	}
 	return nil
+}
+
+// MayUnpin answers whether a pin may be taken away or replaced, by the name of the
+// token that has set it; nil allows all. Whoever may only trigger has its own pins.
+func MayUnpin(p Principal) func(by string) error {
+	if p.Role != ci.RoleTrigger {
+		return nil
+	}
+	return func(by string) error {
+		if by == p.Name || pipelines.MatchString(by) && pipelines.MatchString(p.Name) {
+			return nil
+		}
+		return ci.Errorf(ci.CodeForbidden, "the pin is set by %s; the token %s has the role %s, which takes away and replaces only its own pins: use another name, or ask somebody with the role %s", by, p.Name, p.Role, ci.RoleMaintain)
+	}
+}
+
+// pipelines are the names that PipelinesName gives. The tokens are one caller to
+// pins: each is replaced after a day, and every cid has its own.
+var pipelines = regexp.MustCompile(`^pipelines-[0-9]{8}-[0-9]{6}-[0-9a-f]{8}$`)
+
+// PipelinesName is a new name for a token with which a cid's pipelines call.
+func PipelinesName(now time.Time) string {
+	return "pipelines-" + now.UTC().Format("20060102-150405") + "-" + uuid.NewString()[:8]
 }

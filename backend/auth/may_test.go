@@ -3,6 +3,7 @@ package auth
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -61,4 +62,37 @@ func TestPolicy(t *testing.T) {
 	require.Empty(t, Principal{Role: ci.RoleRun}.Visible())
 	require.NotNil(t, Principal{Role: ci.RoleRun}.Visible(), "a run's token without jobs sees none, not all")
 	require.Nil(t, Principal{Role: ci.RoleRead}.Visible())
+}
+
+// TestMayUnpin has a trigger token its own pins alone. The tokens of pipelines, of
+// any cid and any day, are one caller.
+func TestMayUnpin(t *testing.T) {
+	t.Parallel()
+	for _, role := range []ci.Role{ci.RoleAdmin, ci.RoleMaintain} {
+		require.Nil(t, MayUnpin(Principal{Name: "me", Role: role}), "%s may take all away", role)
+	}
+	monday := PipelinesName(time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC))
+	tuesday := PipelinesName(time.Date(2026, 3, 3, 0, 0, 0, 0, time.UTC))
+	require.NotEqual(t, monday, tuesday)
+	for _, c := range []struct {
+		by, me string
+		may    bool
+	}{
+		{"me", "me", true},
+		{"you", "me", false},
+		{"", "me", false},
+		{monday, tuesday, true},
+		{monday, "me", false},
+		{"me", monday, false},
+		{monday, "pipelines-mine", false},
+		{"pipelines-mine", monday, false},
+		{monday, "my-" + tuesday, false},
+	} {
+		err := MayUnpin(Principal{Name: c.me, Role: ci.RoleTrigger})(c.by)
+		if c.may {
+			require.NoError(t, err, "%+v", c)
+		} else {
+			require.Equal(t, ci.CodeForbidden, ci.CodeOf(err), "%+v", c)
+		}
+	}
 }

@@ -180,7 +180,7 @@ func TestRetentionKeepsWhatIsReferredTo(t *testing.T) {
 		if err := tx.OpenCheck(ctx, ci.OpenCheck{Run: checked.ID, Origin: ci.Origin{Forge: "github"}}); err != nil {
 			return err
 		}
-		return tx.PutPin(ctx, "a", pinned.ID, ci.Pin{Name: "p", Reason: "pipeline release/7", Until: k.db.Now().Add(time.Hour)}, k.db.Now())
+		return tx.PutPin(ctx, "a", pinned.ID, ci.Pin{Name: "p", Reason: "pipeline release/7", Until: k.db.Now().Add(time.Hour)}, nil, k.db.Now())
 	}))
 	k.configure(func(c *ci.Config) { c.Keep = &ci.Keep{Runs: &ci.Limits{Count: 1}} })
 	plan, err := k.PlanRetention(k.ctx, nil, "", 100)

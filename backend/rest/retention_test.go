@@ -71,6 +71,14 @@ func TestPins(t *testing.T) {
 	trigger := "Authorization: Bearer " + s.bearer[ci.RoleTrigger]
 	require.Equal(t, 200, s.do("PUT", pins+"/pipeline", pin(soon), trigger).status)
 	require.Contains(t, s.do("PUT", pins+"/pipeline", pin(soon.AddDate(1, 0, 0)), trigger).body, "more than 62 days ahead")
+	for method, body := range map[string]string{"PUT": pin(soon), "DELETE": ""} {
+		got := s.do(method, pins+"/release", body, trigger)
+		require.Equal(t, 403, got.status, got.body)
+		require.Contains(t, got.body, "the pin is set by admin; the token trigger has the role trigger, which takes away and replaces only its own pins")
+	}
+	require.Contains(t, s.do("GET", pins, "").body, `"name":"release"`, "it is still there")
+	require.Equal(t, 200, s.do("PUT", pins+"/pipeline", pin(soon), trigger).status, "its own can be replaced")
+	require.Equal(t, 204, s.do("DELETE", pins+"/pipeline", "", trigger).status, "and taken away")
 	require.Equal(t, 403, s.do("PUT", pins+"/x", pin(soon), "Authorization: Bearer "+s.bearer[ci.RoleRead]).status)
 	require.Equal(t, 404, s.do("PUT", "/jobs/mine/runs/99/pins/x", pin(soon)).status)
 

@@ -34,11 +34,11 @@ func (w *world) PlanRetention(_ context.Context, config *ci.Config, job string, 
 	return plan, nil
 }
 
-func (w *world) PutPin(ctx context.Context, job string, run int64, p ci.Pin, now time.Time) error {
+func (w *world) PutPin(ctx context.Context, job string, run int64, p ci.Pin, may func(by string) error, now time.Time) error {
 	if _, err := w.GetRun(ctx, job, run); err != nil {
 		return err
 	}
-	if err := w.DeletePin(ctx, run, p.Name); err != nil {
+	if err := w.DeletePin(ctx, run, p.Name, may); err != nil {
 		return err
 	}
 	w.mu.Lock()
@@ -47,9 +47,16 @@ func (w *world) PutPin(ctx context.Context, job string, run int64, p ci.Pin, now
 	return nil
 }
 
-func (w *world) DeletePin(_ context.Context, run int64, name string) error {
+func (w *world) DeletePin(_ context.Context, run int64, name string, may func(by string) error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	for _, p := range w.pins[run] {
+		if p.Name == name && may != nil {
+			if err := may(p.By); err != nil {
+				return err
+			}
+		}
+	}
 	w.pins[run] = slices.DeleteFunc(w.pins[run], func(p ci.Pin) bool { return p.Name == name })
 	return nil
 }

@@ -42,7 +42,7 @@ func (s *Services) PlanRetention(ctx context.Context, req *civ1.PlanRetentionReq
 	return convert.ToRetentionPlan(plan), nil
 }
 
-// PutPin pins a run.
+// PutPin pins a run. A caller that may only trigger replaces its own pins alone.
 func (s *Services) PutPin(ctx context.Context, req *civ1.PutPinRequest) (*civ1.Pin, error) {
 	p, _ := auth.FromContext(ctx)
 	pin := convert.FromPin(orEmpty(req.GetPin()))
@@ -54,19 +54,20 @@ func (s *Services) PutPin(ctx context.Context, req *civ1.PutPinRequest) (*civ1.P
 	if p.Role == ci.RoleTrigger && pin.Until.Sub(now) > ci.MaxTriggerPinFor {
 		return nil, wrong("the pin", "until", "is more than %d days ahead, which a token of role %s may not ask for", int(ci.MaxTriggerPinFor.Hours()/24), p.Role)
 	}
-	if err := s.Store.PutPin(ctx, req.GetName(), int64(req.GetId()), pin, now); err != nil {
+	if err := s.Store.PutPin(ctx, req.GetName(), int64(req.GetId()), pin, auth.MayUnpin(p), now); err != nil {
 		return nil, err
 	}
 	return convert.ToPin(&pin), nil
 }
 
-// DeletePin takes a pin away.
+// DeletePin takes a pin away: to a caller that may only trigger, its own.
 func (s *Services) DeletePin(ctx context.Context, req *civ1.DeletePinRequest) (*emptypb.Empty, error) {
+	p, _ := auth.FromContext(ctx)
 	run, err := s.Store.GetRun(ctx, req.GetName(), int64(req.GetId()))
 	if err != nil {
 		return nil, err
 	}
-	return new(emptypb.Empty), s.Store.DeletePin(ctx, run.ID, req.GetKey())
+	return new(emptypb.Empty), s.Store.DeletePin(ctx, run.ID, req.GetKey(), auth.MayUnpin(p))
 }
 
 // ListPins lists the pins of a run that hold.

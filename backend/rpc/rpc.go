@@ -54,8 +54,10 @@ type Store interface {
 	GetConfig(ctx context.Context) (*ci.Config, error)
 	PutConfig(ctx context.Context, c *ci.Config, ifVersion int64) error
 
-	PutPin(ctx context.Context, job string, run int64, p ci.Pin, now time.Time) error
-	DeletePin(ctx context.Context, run int64, name string) error
+	// PutPin and DeletePin ask may about the pin that is there, in the same
+	// transaction; nil says yes.
+	PutPin(ctx context.Context, job string, run int64, p ci.Pin, may func(by string) error, now time.Time) error
+	DeletePin(ctx context.Context, run int64, name string, may func(by string) error) error
 	ListPins(ctx context.Context, run int64, now time.Time) ([]ci.Pin, error)
 
 	ListTokens(ctx context.Context, after string, limit int) ([]ci.Token, error)

@@ -11,9 +11,10 @@ func pinPlaces(p *ci.Pin) []any { return []any{&p.Name, &p.Reason, stamp{&p.Unti
 
 const pinFields = "name, reason, until_at, by_token"
 
-// PutPin pins a run, in place of a pin of the same name. An unknown run is
+// PutPin pins a run, in place of a pin of the same name, when may says that the
+// one who has set that may lose it; a nil may says so of all. An unknown run is
 // ci.CodeNotFound, one with too many pins ci.CodeTooMany.
-func (tx *Tx) PutPin(ctx context.Context, job string, run int64, p ci.Pin, now time.Time) error {
+func (tx *Tx) PutPin(ctx context.Context, job string, run int64, p ci.Pin, may func(by string) error, now time.Time) error {
 	id, err := one(ctx, tx.s, idPlaces, "SELECT id FROM runs WHERE id = ? AND job = ?"+tx.d.hold, run, job)
 	if err != nil {
 		return err
@@ -31,15 +32,48 @@ func (tx *Tx) PutPin(ctx context.Context, job string, run int64, p ci.Pin, now t
 	if *others >= ci.MaxPins {
 		return ci.Errorf(ci.CodeTooMany, "run %d of job %q has %d pins already; take one away first", run, job, *others)
 	}
-	_, err = tx.s.exec(ctx, insertText("pins", "run, "+pinFields, 5)+" ON CONFLICT (run, name) DO UPDATE SET "+
-		"reason = excluded.reason, until_at = excluded.until_at, by_token = excluded.by_token", append([]any{run}, values(pinPlaces(&p))...)...)
+	text := insertText("pins", "run, "+pinFields, 5) + " ON CONFLICT (run, name) DO UPDATE SET reason = excluded.reason, until_at = excluded.until_at, by_token = excluded.by_token"
+	args := append([]any{run}, values(pinPlaces(&p))...)
+	if may == nil {
+		_, err = tx.s.exec(ctx, text, args...)
+		return err
+	}
+	by, err := tx.pinnedBy(ctx, run, p.Name, may)
+	if err != nil {
+		return err
+	}
+	if by == nil {
+		by = &p.By
+	}
+	n, err := tx.s.exec(ctx, text+" WHERE pins.by_token = ?", append(args, *by)...)
+	if err == nil && n == 0 {
+		return ci.Errorf(ci.CodeConflict, "somebody else has set the pin %q of run %d at this moment; look at it, and try again", p.Name, run)
+	}
 	return err
 }
 
-// DeletePin takes a pin of a run away. One that is not there is fine.
-func (tx *Tx) DeletePin(ctx context.Context, run int64, name string) error {
-	_, err := tx.s.exec(ctx, "DELETE FROM pins WHERE run = ? AND name = ?", run, name)
+// DeletePin takes a pin of a run away, when may says that the one who has set it
+// may lose it; a nil may says so of all. One that is not there is fine.
+func (tx *Tx) DeletePin(ctx context.Context, run int64, name string, may func(by string) error) error {
+	if may == nil {
+		_, err := tx.s.exec(ctx, "DELETE FROM pins WHERE run = ? AND name = ?", run, name)
+		return err
+	}
+	by, err := tx.pinnedBy(ctx, run, name, may)
+	if err != nil || by == nil {
+		return err
+	}
+	_, err = tx.s.exec(ctx, "DELETE FROM pins WHERE run = ? AND name = ? AND by_token = ?", run, name, *by)
 	return err
+}
+
+// pinnedBy is who has set a pin, nil when it is not there, once may allows to lose it.
+func (tx *Tx) pinnedBy(ctx context.Context, run int64, name string, may func(by string) error) (*string, error) {
+	by, err := one(ctx, tx.s, textPlaces, "SELECT by_token FROM pins WHERE run = ? AND name = ?", run, name)
+	if err != nil || by == nil {
+		return nil, err
+	}
+	return by, may(*by)
 }
 
 // ListPins returns the pins of a run that hold, in the order of their names.

@@ -143,7 +143,7 @@ func keptRuns(t *testing.T, k *kit) {
 		if err := tx.OpenCheck(k.ctx, ci.OpenCheck{Run: checked.ID, Origin: ci.Origin{Forge: "github"}}); err != nil {
 			return err
 		}
-		return tx.PutPin(k.ctx, "pinned", pinned.ID, ci.Pin{Name: "x", Reason: "the release", Until: at(2000)}, at(20))
+		return tx.PutPin(k.ctx, "pinned", pinned.ID, ci.Pin{Name: "x", Reason: "the release", Until: at(2000)}, nil, at(20))
 	})
 	kept := func(r *ci.Run) string {
 		list, err := k.Oldest(k.ctx, ci.KeptRun, r.Job, store.Mark{}, 9, at(500))
@@ -164,7 +164,7 @@ func keptRuns(t *testing.T, k *kit) {
 		if _, err := tx.FinishRun(k.ctx, parent.ID, nil, nil, ci.End{Outcome: ci.OutcomeSucceeded}, at(30)); err != nil {
 			return err
 		}
-		if err := tx.DeletePin(k.ctx, pinned.ID, "x"); err != nil {
+		if err := tx.DeletePin(k.ctx, pinned.ID, "x", nil); err != nil {
 			return err
 		}
 		_, err := tx.Exec(k.ctx, "DELETE FROM checks")
@@ -250,7 +250,7 @@ func trash(t *testing.T, k *kit) {
 func pins(t *testing.T, k *kit) {
 	r := k.finished("a", at(1), 5, 7)
 	put := func(job string, run int64, p ci.Pin) error {
-		return k.write(func(tx *store.Tx) error { return tx.PutPin(k.ctx, job, run, p, at(10)) })
+		return k.write(func(tx *store.Tx) error { return tx.PutPin(k.ctx, job, run, p, nil, at(10)) })
 	}
 	requireCode(t, ci.CodeNotFound, put("b", r.ID, ci.Pin{Name: "x", Until: at(100)}))
 	requireCode(t, ci.CodeNotFound, put("a", 1<<40, ci.Pin{Name: "x", Until: at(100)}))
@@ -276,6 +276,44 @@ func pins(t *testing.T, k *kit) {
 	require.True(t, k.expireNow(ci.KeptRun, r.ID), "pins that have ended keep nothing")
 }
 
+// pinsOfOthers wants a pin to be replaced and taken away only by those that may, and else to be as it was.
+func pinsOfOthers(t *testing.T, k *kit) {
+	r := k.finished("a", at(1), 5, 7)
+	only := func(mine string) func(string) error {
+		return func(by string) error {
+			if by != mine {
+				return ci.Errorf(ci.CodeForbidden, "the pin is set by %s", by)
+			}
+			return nil
+		}
+	}
+	put := func(p ci.Pin, may func(string) error) error {
+		return k.write(func(tx *store.Tx) error { return tx.PutPin(k.ctx, "a", r.ID, p, may, at(10)) })
+	}
+	remove := func(name string, may func(string) error) error {
+		return k.write(func(tx *store.Tx) error { return tx.DeletePin(k.ctx, r.ID, name, may) })
+	}
+	first := ci.Pin{Name: "x", Reason: "the release", By: "me", Until: at(500)}
+	require.NoError(t, put(first, only("me")))
+	requireCode(t, ci.CodeForbidden, put(ci.Pin{Name: "x", By: "you", Until: at(11)}, only("you")), "set by me")
+	requireCode(t, ci.CodeForbidden, remove("x", only("you")), "set by me")
+	require.NoError(t, remove("none", only("you")), "one that is not there is fine")
+	list, err := k.ListPins(k.ctx, r.ID, at(10))
+	require.NoError(t, err)
+	require.Equal(t, []ci.Pin{first}, list)
+	first.Until = at(400)
+	require.NoError(t, put(first, only("me")), "one's own can be replaced")
+	second := ci.Pin{Name: "x", By: "you", Until: at(300)}
+	require.NoError(t, put(second, only("me")), "and handed on")
+	list, err = k.ListPins(k.ctx, r.ID, at(10))
+	require.NoError(t, err)
+	require.Equal(t, []ci.Pin{second}, list)
+	require.NoError(t, remove("x", only("you")))
+	list, err = k.ListPins(k.ctx, r.ID, at(10))
+	require.NoError(t, err)
+	require.Empty(t, list)
+}
+
 // racePin wants a run that somebody has pinned to be there, however close retention is.
 func racePin(t *testing.T, k *kit) {
 	for range 20 {
@@ -285,7 +323,7 @@ func racePin(t *testing.T, k *kit) {
 		var both sync.WaitGroup
 		both.Go(func() {
 			pinned = k.write(func(tx *store.Tx) error {
-				return tx.PutPin(k.ctx, "a", r.ID, ci.Pin{Name: "x", Until: at(1000)}, at(10))
+				return tx.PutPin(k.ctx, "a", r.ID, ci.Pin{Name: "x", Until: at(1000)}, nil, at(10))
 			})
 		})
 		both.Go(func() { expired = k.expireNow(ci.KeptRun, r.ID) })

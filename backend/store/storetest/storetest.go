@@ -76,6 +76,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"retention: jobs":                       keptJobs,
 		"retention: trash":                      trash,
 		"pins":                                  pins,
+		"pins of others":                        pinsOfOthers,
 		"race: a pin against retention":         racePin,
 		"idempotency":                           idempotency,
 		"write: errors and panics":              writeErrors,
