@@ -274,6 +274,9 @@ func (f *fleet) drainAgent() error {
 	if err := f.machines[2].Stop(2 * time.Minute); err != nil {
 		return err
 	}
+	if err := f.box.Ended(f.ctx); err != nil {
+		return err
+	}
 	return f.machines[2].start()
 }
 

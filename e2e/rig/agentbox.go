@@ -118,9 +118,34 @@ func (b *AgentBox) exec(ctx context.Context, command ...string) error {
 	return nil
 }
 
-// Bare says what the engine of a box that has ended keeps on its disk beside
-// images: nothing, if its agent cleaned up.
+// Ended waits until a box that was told to end has ended, with status 0. The command that started it
+// may end earlier: the engine's client hands a signal on, and not always waits.
+func (b *AgentBox) Ended(ctx context.Context) error {
+	var seen struct {
+		State struct {
+			Running  bool
+			ExitCode int
+		}
+	}
+	err := Poll(ctx, 2*time.Minute, func() error {
+		err := b.machine.outer.Inspect(ctx, "containers/"+b.machine.container, &seen)
+		if err == nil && seen.State.Running {
+			err = errors.New("the box still runs")
+		}
+		return err
+	})
+	if err == nil && seen.State.ExitCode != 0 {
+		err = fmt.Errorf("the box ended with status %d", seen.State.ExitCode)
+	}
+	return err
+}
+
+// Bare waits for the end of a box as Ended does, and says what its engine
+// keeps on its disk beside images: nothing, if its agent cleaned up.
 func (b *AgentBox) Bare(ctx context.Context) error {
+	if err := b.Ended(ctx); err != nil {
+		return err
+	}
 	for folder, own := range map[string][]string{"containers": nil, "volumes": {"metadata.db", "backingFsBlockDev"}} {
 		left, err := b.list(ctx, boxData+"/engine/"+folder, own)
 		if err != nil {
