@@ -42,6 +42,8 @@ const (
 	EventTriggerRead   Action = "event_trigger.read"
 	MetricsRead        Action = "metrics.read"
 	SelfRead           Action = "self.read"
+	// SelfEnd ends the token of a sign-in, by itself.
+	SelfEnd Action = "self.end"
 )
 
 // Rule is one row of the table action × role.
@@ -80,6 +82,7 @@ var Rules = []Rule{
 	{EventTriggerRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
 	{MetricsRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
 	{SelfRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead, ci.RoleAgent, ci.RoleRun}, false},
+	{SelfEnd, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
 }
 
 // May answers who may do what; nil means yes. job is the job that the action

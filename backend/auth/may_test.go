@@ -52,7 +52,7 @@ func TestPolicy(t *testing.T) {
 		}
 		return out
 	}
-	look := []Action{JobRead, RunRead, EventRead, AgentRead, QueueRead, ConfigRead, SecretList, SSHKeyRead, ForgeRead, EventTriggerRead, MetricsRead, SelfRead}
+	look := []Action{JobRead, RunRead, EventRead, AgentRead, QueueRead, ConfigRead, SecretList, SSHKeyRead, ForgeRead, EventTriggerRead, MetricsRead, SelfRead, SelfEnd}
 	require.ElementsMatch(t, look, may(ci.RoleRead))
 	require.ElementsMatch(t, append(slices.Clone(look), RunTrigger, RunAbort, RunPin), may(ci.RoleTrigger))
 	require.ElementsMatch(t, append(slices.Clone(look), RunTrigger, RunAbort, RunPin, RetentionPlan, JobWrite, SecretWrite, EventTriggerManage), may(ci.RoleMaintain))

@@ -11,7 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"slices"
+	"regexp"
 	"strings"
 	"time"
 
@@ -230,20 +230,32 @@ func (s *Service) mint(ctx context.Context, name string, who *person) (*ci.Signe
 	return &ci.SignedIn{Bearer: bearer, ID: t.ID, Name: t.Name, Role: t.Role, ExpiresAt: t.ExpiresAt}, nil
 }
 
-// End ends the caller's own token. Whoever has one may give it up.
+// End ends the caller's own token, if a sign-in has made it. Others are used elsewhere,
+// too, so only an administrator ends those.
 func (s *Service) End(ctx context.Context, bearer string) error {
 	p, err := s.Tokens.Verify(ctx, bearer)
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(strength, p.Role) {
-		return ci.Errorf(ci.CodeForbidden, "the token %s has the role %s and is no person's; an administrator ends it with DELETE /tokens/ID", p.Name, p.Role)
+	if err := auth.May(p, auth.SelfEnd, ""); err != nil {
+		return err
+	}
+	if !s.made(p) {
+		return ci.Errorf(ci.CodeForbidden, "no sign-in has made the token %s, so it may be used elsewhere; an administrator ends it with DELETE /tokens/%s", p.Name, p.TokenID)
 	}
 	if err := s.Tokens.Revoke(ctx, p.TokenID); err != nil {
 		return err
 	}
 	s.Log.Info("signed out", "token", p.TokenID, "name", p.Name)
 	return nil
+}
+
+// madeName is the form of tokenName's names.
+var madeName = regexp.MustCompile(`^(?:` + oidcName + `|` + githubName + `)-[A-Za-z0-9._-]*-[0-9a-f]{8}$`)
+
+// made says whether a token is one of a sign-in: by its name, and by when it ends.
+func (s *Service) made(p auth.Principal) bool {
+	return madeName.MatchString(p.Name) && !p.ExpiresAt.IsZero() && !p.ExpiresAt.After(s.Now().Add(life))
 }
 
 // tokenName is the provider, the person as far as a name may say it, and something

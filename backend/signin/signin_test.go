@@ -145,6 +145,22 @@ func TestNamesOfTokens(t *testing.T) {
 		name := tokenName(oidcName, person)
 		require.Regexp(t, want, name)
 		require.NoError(t, ci.ValidateName(name))
+		require.Regexp(t, madeName, name, "a sign-in's token knows itself")
+	}
+}
+
+func TestTokensThatASignInHasMade(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	s, _, _ := setup(t, func() time.Time { return now })
+	end := now.Add(life)
+	require.True(t, s.made(auth.Principal{Name: tokenName(githubName, "octocat"), ExpiresAt: end}))
+	for name, p := range map[string]auth.Principal{
+		"by name":      {Name: "deploy-1a2b3c4d", ExpiresAt: end},
+		"a longer one": {Name: tokenName(oidcName, "alice"), ExpiresAt: end.Add(time.Hour)},
+		"without end":  {Name: tokenName(oidcName, "alice")},
+	} {
+		require.False(t, s.made(p), name)
 	}
 }
 

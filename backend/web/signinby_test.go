@@ -363,6 +363,12 @@ func TestSignInByTheAPI(t *testing.T) {
 	_, err = mine.WhoAmI(t.Context())
 	require.Equal(t, ci.CodeUnauthorized, ci.CodeOf(err))
 	require.Equal(t, ci.CodeForbidden, ci.CodeOf(s.client(s.tokens[ci.RoleAgent]).SignOut(t.Context())), "an agent's token is an administrator's matter")
+	for _, role := range []ci.Role{ci.RoleAdmin, ci.RoleRead, ci.RoleTrigger} {
+		other := s.client(s.tokens[role])
+		require.Equal(t, ci.CodeForbidden, ci.CodeOf(other.SignOut(t.Context())), "a token that no sign-in has made is used elsewhere, too")
+		_, err = other.WhoAmI(t.Context())
+		require.NoError(t, err)
+	}
 	require.Equal(t, ci.CodeUnauthorized, ci.CodeOf(c.SignOut(t.Context())))
 	for body, want := range map[string]int{`{"flow": "x"}`: 400, `{"flow": 1}`: 400, `{"no": 1}`: 400, `{}{}`: 400, ``: 400, `{"flow":"` + strings.Repeat("x", 40<<10) + `"}`: 413} {
 		r, err := http.NewRequest(http.MethodPost, s.url+"/sign-in/oidc/token", strings.NewReader(body))
