@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"bytes"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
@@ -39,7 +41,7 @@ type OIDC struct {
 	// Scopes are asked for besides openid.
 	Scopes []string
 	// Rules say who gets which role. Email and domain are facts where the
-	// provider has verified the address; all others are claims of the ID token, of text or lists of it, by name
+	// provider has verified the address; all others are claims of the ID token — text, numbers, or lists of them — by name
 	// or by a path with dots.
 	Rules []Rule
 }
@@ -72,6 +74,9 @@ func newOpenID(c OIDC, client *http.Client, now func() time.Time) (*openID, erro
 		return nil, errors.New("an OpenID issuer is given without --oidc-client-id")
 	}
 	if _, err := secret(c.SecretFile); err != nil {
+		return nil, err
+	}
+	if err := checkAddresses(c.Rules); err != nil {
 		return nil, err
 	}
 	c.Title, c.Rules = orElse(c.Title, "OpenID Connect"), byStrength(c.Rules)
@@ -194,8 +199,8 @@ func (o *openID) verify(ctx context.Context, d *discovered, f flow, t *oauth2.To
 			return nil, o.untrue(err)
 		}
 	}
-	var c claims
-	if err := id.Claims(&c); err != nil {
+	c, err := claimsOf(id)
+	if err != nil {
 		return nil, o.untrue(err)
 	}
 	if azp := c.text("azp"); azp != "" && azp != o.ClientID || len(id.Audience) > 1 && azp == "" {
@@ -215,21 +220,22 @@ func (o *openID) untrue(err error) error {
 // judge finds the strongest role that a rule gives.
 func (o *openID) judge(c claims) *person {
 	p := &person{Subject: c.text("sub"), Name: c.text("sub")}
-	email := strings.ToLower(c.text("email"))
-	switch {
+	email := lower(c.text("email"))
+	switch user := c.text("preferred_username"); {
 	case email != "" && c.verified():
 		p.Name = email
-	case c.text("preferred_username") != "":
-		p.Name = c.text("preferred_username")
+	case user != "" && !strings.Contains(user, "@"):
+		// People choose it, so it must not read like somebody's address.
+		p.Name = "user-" + user
 	}
 	_, domain, _ := strings.Cut(email, "@")
 	for _, r := range o.Rules {
 		var holds bool
 		switch r.Fact {
 		case "email":
-			holds = strings.EqualFold(email, r.Value)
+			holds = email == lower(r.Value)
 		case "domain":
-			holds = strings.EqualFold(domain, r.Value)
+			holds = lower(domain) == lower(r.Value)
 		default:
 			if c.has(r.Fact, r.Value) {
 				p.Role = r.Role
@@ -248,8 +254,43 @@ func (o *openID) judge(c claims) *person {
 	return p
 }
 
-// claims are what an ID token says.
+// checkAddresses refuses rules for addresses that can't be compared.
+func checkAddresses(rules []Rule) error {
+	for _, r := range rules {
+		if (r.Fact == "email" || r.Fact == "domain") && !ascii(r.Value) {
+			return fmt.Errorf("the rule %s:%s=%s has letters beyond ASCII, of which several look the same; write a domain as xn--…, or ask for another claim", r.Role, r.Fact, r.Value)
+		}
+	}
+	return nil
+}
+
+func ascii(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
+}
+
+// lower makes small letters of an address. One with others than ASCII stays as it is:
+// Unicode knows letters that become small ASCII ones (the Kelvin sign is one), and that would be somebody else's address.
+func lower(address string) string {
+	if !ascii(address) {
+		return address
+	}
+	return strings.ToLower(address)
+}
+
+// claims are what an ID token says. Numbers are as they are written there.
 type claims map[string]any
+
+func claimsOf(id *oidc.IDToken) (claims, error) {
+	var raw json.RawMessage
+	if err := id.Claims(&raw); err != nil {
+		return nil, err
+	}
+	var c claims
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber() // of a float64, seven digits would be 1e+06
+	err := dec.Decode(&c)
+	return c, err
+}
 
 func (c claims) text(name string) string {
 	s, _ := c[name].(string)
@@ -263,13 +304,18 @@ func (c claims) verified() bool {
 
 // has says whether a claim is a value, or a list with it.
 func (c claims) has(name, value string) bool {
-	switch v := c.at(name).(type) {
-	case []any:
-		return slices.ContainsFunc(v, func(one any) bool { return one == value })
-	case bool, float64, json.Number:
+	v := c.at(name)
+	if list, ok := v.([]any); ok {
+		return slices.ContainsFunc(list, func(one any) bool { return is(one, value) })
+	}
+	return is(v, value)
+}
+
+// is says whether a single thing in JSON is a value.
+func is(v any, value string) bool {
+	switch v.(type) {
+	case bool, json.Number, string:
 		return fmt.Sprint(v) == value
-	case string:
-		return v == value
 	}
 	return false
 }

@@ -186,3 +186,23 @@ func TestAddressesOfProviders(t *testing.T) {
 		require.Error(t, err, bad)
 	}
 }
+
+// Letters that only become, or look like, those of a rule are another address.
+func TestAddressesAreComparedAsTheyAre(t *testing.T) {
+	t.Parallel()
+	o, err := newOpenID(OIDC{Issuer: "https://id.example.com", ClientID: "x", Rules: []Rule{{ci.RoleAdmin, "email", "Kim@Desk.test"}, {ci.RoleRead, "domain", "Desk.test"}}}, nil, nil)
+	require.NoError(t, err)
+	for email, want := range map[string]ci.Role{
+		"kim@desk.test": ci.RoleAdmin, "KIM@DESK.TEST": ci.RoleAdmin, "jo@Desk.test": ci.RoleRead,
+		"\u212aim@DESK.test": ci.RoleRead, "jo@de\u017fk.test": "", "jo@des\u212a.test": "", "": "",
+	} {
+		require.Equal(t, want, o.judge(claims{"sub": "1", "email": email, "email_verified": true}).Role, email)
+	}
+	require.Equal(t, "user-kim-desk.test", o.judge(claims{"sub": "1", "preferred_username": "kim-desk.test"}).Name, "a name that people choose is no address")
+	require.Equal(t, "1", o.judge(claims{"sub": "1", "preferred_username": "kim@desk.test"}).Name)
+	require.Equal(t, "1", o.judge(claims{"sub": "1", "email": "kim@desk.test"}).Name)
+	for _, rule := range []Rule{{ci.RoleRead, "email", "jo@dé.test"}, {ci.RoleRead, "domain", "de\u017fk.test"}} {
+		require.ErrorContains(t, Check(&OIDC{Issuer: "https://id.example.com", ClientID: "x", Rules: []Rule{rule}}, nil), "beyond ASCII")
+	}
+	require.NoError(t, Check(&OIDC{Issuer: "https://id.example.com", ClientID: "x", Rules: []Rule{{ci.RoleRead, "groups", "dé"}}}, nil))
+}

@@ -51,7 +51,7 @@ func withOpenID(t *testing.T) (*site, *idptest.OpenID) {
 		idp.Redirect(at + "/ui/sign-in/oidc/callback")
 		c.SignIn.OIDC = &signin.OIDC{
 			Issuer: idp.URL, ClientID: idptest.ClientID, SecretFile: secretFile(t), Title: "Key & Cloak", Scopes: []string{"email"},
-			Rules: rules(t, "read:domain=example.com", "admin:groups=ci-admins", "maintain:email=bob@example.com", "trigger:realm_access.roles=ci", "read:https://id.example.com/kind=staff"),
+			Rules: rules(t, "read:domain=example.com", "admin:groups=ci-admins", "maintain:email=bob@example.com", "trigger:realm_access.roles=ci", "read:https://id.example.com/kind=staff", "trigger:tenant=12345678901"),
 		}
 	})
 	idp.SignIn(alice(nil))
@@ -153,9 +153,11 @@ func TestRolesOfOpenID(t *testing.T) {
 		"by address":          {object{"sub": "u-2", "email": "BOB@example.com", "email_verified": "true"}, ci.RoleMaintain, ""},
 		"by a path":           {object{"sub": "u-3", "realm_access": object{"roles": []string{"ci"}}}, ci.RoleTrigger, ""},
 		"by an address":       {object{"sub": "u-4", "https://id.example.com/kind": "staff"}, ci.RoleRead, ""},
+		"by a number":         {object{"sub": "u-8", "tenant": 12345678901}, ci.RoleTrigger, ""},
+		"by one of numbers":   {object{"sub": "u-9", "tenant": []int{1, 12345678901}}, ci.RoleTrigger, ""},
 		"not verified":        {alice(object{"email_verified": false}), "", "has not verified that it is yours"},
 		"not said":            {object{"sub": "u-5", "email": "bob@example.com"}, "", "has not verified"},
-		"nobody":              {object{"sub": "u-6", "name": "ci-admins", "preferred_username": "<b>mallory"}, "", "nothing here gives you a role; ask an administrator"},
+		"nobody":              {object{"sub": "u-6", "name": "ci-admins", "preferred_username": "<b>mallory"}, "", "user-&lt;b&gt;mallory, and nothing here gives you a role; ask an administrator"},
 		"another domain":      {alice(object{"email": "alice@notexample.com"}), "", "--oidc-roles"},
 		"below the domain":    {alice(object{"email": "alice@example.com.evil.test"}), "", "--oidc-roles"},
 		"a group by its part": {object{"sub": "u-7", "groups": []string{"ci-admins-not"}}, "", "--oidc-roles"},
