@@ -56,32 +56,46 @@ func (e *Engine) handOn(ctx context.Context) {
 var errNotHere = errors.New("another cid has the lease of retention")
 
 // Retain is one round: it removes all that is kept no longer by the
-// configuration and by what jobs say, and empties the trash.
+// configuration and by what jobs say, and empties the trash. When somebody changes
+// that meanwhile, it begins anew.
 func (e *Engine) Retain(ctx context.Context) error {
 	if err := e.retains(ctx); err != nil {
 		return err
 	}
+	for {
+		err := e.round(ctx)
+		if !errors.Is(err, errChanged) {
+			return err
+		}
+		e.Log.Info("retention: its limits were changed; it begins anew")
+	}
+}
+
+// errChanged says that the limits are not those any more with which a round began.
+var errChanged = errors.New("the limits of retention were changed")
+
+func (e *Engine) round(ctx context.Context) error {
 	// What an earlier round has left comes first, whatever the limits are by now.
 	err := e.emptyTrash(ctx)
 	if counted := e.countStored(ctx); counted != nil {
 		return errors.Join(err, counted)
 	}
-	config, configErr := e.Store.GetConfig(ctx)
-	if configErr != nil {
-		return errors.Join(err, configErr)
+	wanted, readErr := readLimits(ctx, e.Store)
+	if readErr != nil {
+		return errors.Join(err, readErr)
 	}
-	rules, rulesErr := e.rules(ctx, config, "")
+	rules, rulesErr := e.rules(ctx, wanted)
 	if rulesErr != nil {
 		return errors.Join(err, rulesErr)
 	}
 	now := e.Store.Now()
 	for _, r := range rules {
 		none := func(int64) bool { return false }
-		if over := e.over(ctx, r, now, none, func(items []ci.Expiry) error { return e.expire(ctx, items) }); over != nil {
+		if over := e.over(ctx, r, now, none, func(items []ci.Expiry) error { return e.expire(ctx, items, wanted) }); over != nil {
 			return errors.Join(err, over)
 		}
 	}
-	return errors.Join(err, e.emptyTrash(ctx))
+	return e.emptyTrash(ctx) // which says what can't be removed still
 }
 
 // retains takes or keeps the lease of retention.
@@ -99,14 +113,20 @@ func (e *Engine) retains(ctx context.Context) error {
 }
 
 // expire removes one page from the database, and then its objects. It stops
-// when another cid has the lease by now.
-func (e *Engine) expire(ctx context.Context, items []ci.Expiry) error {
+// when another cid has the lease by now, and when the limits are not those by
+// which the page goes any more: nobody's longer one comes too late but for a page.
+func (e *Engine) expire(ctx context.Context, items []ci.Expiry, by limits) error {
 	if err := e.retains(ctx); err != nil {
 		return err
 	}
 	var gone []ci.Expiry
 	err := e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
 		gone = gone[:0]
+		if present, err := readLimits(ctx, tx); err != nil {
+			return err
+		} else if !present.same(by) {
+			return errChanged
+		}
 		for _, x := range items {
 			if x.Kept != "" {
 				continue
@@ -125,7 +145,33 @@ func (e *Engine) expire(ctx context.Context, items []ci.Expiry) error {
 		return err
 	}
 	e.logExpired(gone)
-	return e.emptyTrash(ctx)
+	return e.removeObjects(ctx, gone)
+}
+
+// removeObjects removes those of a page, which are in the trash by now. One that
+// can't be removed stays there, for the end of the round, and holds up nothing; when
+// that is so of all, the object store is away.
+func (e *Engine) removeObjects(ctx context.Context, gone []ci.Expiry) error {
+	var failed error
+	stuck := 0
+	for _, x := range gone {
+		p := prefix(x.What, x.Run)
+		if err := e.Blobs.DeletePrefix(ctx, p); err != nil {
+			stuck++
+			failed = fmt.Errorf("removing the objects below %s: %w", p, err)
+			if ctx.Err() != nil {
+				return failed
+			}
+			continue
+		}
+		if err := e.emptied(ctx, p); err != nil {
+			return err
+		}
+	}
+	if stuck < len(gone) {
+		return nil
+	}
+	return failed
 }
 
 // logExpired says what went: one line for each kind of a page.

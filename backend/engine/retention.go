@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"reflect"
 	"time"
 
 	"ci/backend/store"
@@ -27,22 +28,43 @@ type rule struct {
 	name   string // how people call it
 }
 
+// limits are all that somebody has said about what is kept.
+type limits struct {
+	config *ci.Config
+	jobs   map[string]*ci.Keep // what jobs say, by name
+}
+
+// limitReader is the database, or a transaction.
+type limitReader interface {
+	GetConfig(ctx context.Context) (*ci.Config, error)
+	JobsThatKeep(ctx context.Context) (map[string]*ci.Keep, error)
+}
+
+func readLimits(ctx context.Context, from limitReader) (l limits, err error) {
+	if l.config, err = from.GetConfig(ctx); err != nil {
+		return l, err
+	}
+	l.jobs, err = from.JobsThatKeep(ctx)
+	return l, err
+}
+
+// same says whether nobody has said anything else meanwhile.
+func (l limits) same(other limits) bool {
+	return l.config.Version == other.config.Version && reflect.DeepEqual(l.jobs, other.jobs)
+}
+
 // rules are all rules that limit anything: whole runs first, and of each kind
 // the jobs' own before those of all together, which then find less.
-func (e *Engine) rules(ctx context.Context, config *ci.Config, only string) ([]rule, error) {
-	own, err := e.Store.JobsThatKeep(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (e *Engine) rules(ctx context.Context, by limits) (list []rule, err error) {
+	config, own := by.config, by.jobs
 	var jobs []string
 	if len(own) > 0 || config.Keep != nil {
 		if jobs, err = e.Store.JobsOfDone(ctx); err != nil {
 			return nil, err
 		}
 	}
-	var list []rule
 	add := func(r rule, l *ci.Limits) {
-		if !l.None() && (only == "" || r.job == "" || r.job == only) {
+		if !l.None() {
 			r.limits = *l
 			list = append(list, r)
 		}
@@ -195,13 +217,14 @@ var errEnough = ci.Errorf(ci.CodeInternal, "enough was looked at")
 // and removes nothing. job "" is all; of another one only what is its own is
 // listed, and the limits of all together are applied to all. Up to limit items are listed.
 func (e *Engine) PlanRetention(ctx context.Context, config *ci.Config, job string, limit int) (*ci.RetentionPlan, error) {
-	if config == nil {
-		var err error
-		if config, err = e.Store.GetConfig(ctx); err != nil {
-			return nil, err
-		}
+	by, err := readLimits(ctx, e.Store)
+	if err != nil {
+		return nil, err
 	}
-	rules, err := e.rules(ctx, config, "")
+	if config != nil {
+		by.config = config
+	}
+	rules, err := e.rules(ctx, by)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,8 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -259,13 +261,87 @@ func TestRetentionWithoutObjectStore(t *testing.T) {
 	k.sound()
 }
 
+// TestRetentionGoesOn has an object store that refuses one run's objects, and then
+// all: the first holds up no rule that comes later, and the second stops the round,
+// since nothing would come of it but a longer trash.
+func TestRetentionGoesOn(t *testing.T) {
+	for prefix, left := range map[string][]string{"runs/1/": {"3 results"}, "runs/": {"3" + all}} {
+		t.Run(prefix, func(t *testing.T) {
+			k := keeping(t)
+			k.ended("a", 50*time.Hour)
+			k.ended("a", 50*time.Hour)
+			k.ended("a", 10*time.Hour)
+			refused := refuses{k.Blobs, prefix}
+			c := k.Config
+			c.Blobs = &refused
+			e, err := engine.New(c)
+			require.NoError(t, err)
+			k.configure(func(c *ci.Config) {
+				c.Retention = ci.Duration(30 * time.Hour)
+				c.KeepTotal = &ci.Keep{Console: &ci.Limits{Count: 1, Bytes: 1}}
+			})
+			require.ErrorContains(t, e.Retain(k.ctx), "removing the objects below runs/")
+			require.Equal(t, left, k.has())
+			refused.prefix = ""
+			require.NoError(t, e.Retain(k.ctx))
+			require.Equal(t, []string{"3 results"}, k.has())
+			k.sound()
+		})
+	}
+}
+
+// TestRetentionChanged changes the limits while a round removes: from then on the
+// new ones count, in the same round.
+func TestRetentionChanged(t *testing.T) {
+	hour := ci.Duration(time.Hour)
+	for _, c := range []struct {
+		name   string
+		change func(*kept)
+		left   []string
+	}{
+		{"nothing", func(*kept) {}, []string{"1"}},
+		{"the configuration keeps all", func(k *kept) { k.configure(func(*ci.Config) {}) }, []string{"1 console"}},
+		{"the configuration keeps nothing", func(k *kept) { k.configure(func(c *ci.Config) { c.Retention = hour }) }, nil},
+		{"a job keeps more", func(k *kept) {
+			k.put(ci.Job{Name: "a", Freestyle: []byte(`{"script":"true"}`), Keep: &ci.Keep{Console: &ci.Limits{}}})
+		}, []string{"1 console"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := keeping(t)
+			k.ended("a", 50*time.Hour)
+			k.configure(func(c *ci.Config) {
+				c.Keep = &ci.Keep{Results: &ci.Limits{Age: hour}, Console: &ci.Limits{Age: hour}}
+			})
+			config := k.Config
+			config.Blobs = &changes{Store: k.Blobs, change: func() { c.change(k) }}
+			e, err := engine.New(config)
+			require.NoError(t, err)
+			require.NoError(t, e.Retain(k.ctx))
+			require.Equal(t, c.left, k.has())
+			k.sound()
+		})
+	}
+}
+
+// changes is an object store at whose first removal something happens.
+type changes struct {
+	blob.Store
+	once   sync.Once
+	change func()
+}
+
+func (c *changes) DeletePrefix(ctx context.Context, prefix string) error {
+	c.once.Do(c.change)
+	return c.Store.DeletePrefix(ctx, prefix)
+}
+
 type refuses struct {
 	blob.Store
 	prefix string
 }
 
 func (r *refuses) DeletePrefix(ctx context.Context, prefix string) error {
-	if prefix == r.prefix {
+	if r.prefix != "" && strings.HasPrefix(prefix, r.prefix) {
 		return ci.Errorf(ci.CodeUnavailable, "the object store is away")
 	}
 	return r.Store.DeletePrefix(ctx, prefix)
