@@ -106,9 +106,9 @@ in $DOCKER_CONFIG/config.json, which holds no secret. For get it reads a registr
 
   REGISTRY_USERNAME_REGISTRY_EXAMPLE_COM and REGISTRY_PASSWORD_REGISTRY_EXAMPLE_COM
 
-with the host's name in capitals and _ for what is neither letter nor digit (and its port, if it has one: HOST_5000). Docker Hub is DOCKER_IO. No host gets what is another's.
+with the host's name in capitals and _ for what is neither letter nor digit (and its port, if it has one: HOST_5000). Docker Hub is DOCKER_IO. A host gets what is set for its own variables and nothing else; hosts that differ in such signs alone, as a-b.example.com and a.b.example.com do, have the same ones. Names with other letters than ASCII are refused: write xn--….
 
-A registry of Amazon ECR (ACCOUNT.dkr.ecr.REGION.amazonaws.com) needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN where there is one: its password, which ends after 12 hours, is asked for at AWS.
+A registry of Amazon ECR (ACCOUNT.dkr.ecr.REGION.amazonaws.com) needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN where there is one: its password, which ends after 12 hours, is asked for at AWS. It is no secret of the job, so the console does not mask it: it must not be printed.
 
 Nothing is stored: store is refused, and erase has nothing to do.`
 
@@ -174,8 +174,12 @@ var ecrHost = regexp.MustCompile(`^[0-9]{12}\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.
 // registryAccount is the account for a registry; ci.CodeNotFound when the environment has none.
 func (a *app) registryAccount(ctx context.Context, server string) (*dockerAccount, error) {
 	host := registryHost(server)
-	if host == "" {
+	switch {
+	case host == "":
 		return nil, usagef("%q is not the address of a registry", clean(server))
+	case !ascii(host):
+		// Some letters have ASCII ones as their capitals (ı and ſ do), and so another host's variables.
+		return nil, usagef("the registry %q has letters beyond ASCII; write its name as xn--…", clean(server))
 	}
 	name := registryVariable(host)
 	user, password := "REGISTRY_USERNAME_"+name, "REGISTRY_PASSWORD_"+name
@@ -190,8 +194,8 @@ func (a *app) registryAccount(ctx context.Context, server string) (*dockerAccoun
 	return nil, ci.Errorf(ci.CodeNotFound, "%s and %s are not set, so %s gets no account", user, password, clean(host))
 }
 
-// registryHost is the host, and port, of an address as programs write it. Docker
-// Hub has several names.
+// registryHost is the host, and port, of an address as programs write it, in small
+// letters if it is ASCII. Docker Hub has several names.
 func registryHost(server string) string {
 	if !strings.Contains(server, "://") {
 		server = "https://" + server
@@ -200,12 +204,19 @@ func registryHost(server string) string {
 	if err != nil {
 		return ""
 	}
+	if !ascii(u.Host) {
+		return u.Host // the Kelvin sign's small letter is k
+	}
 	host := strings.ToLower(u.Host)
 	switch host {
 	case "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com":
 		return "docker.io"
 	}
 	return host
+}
+
+func ascii(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 // registryVariable is how variables call a host.

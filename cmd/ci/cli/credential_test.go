@@ -60,6 +60,12 @@ func TestCredentialDocker(t *testing.T) {
 		require.Equal(t, "credentials not found in native keychain\n", got.out, "callers know this sentence")
 		require.Contains(t, got.err, "REGISTRY_PASSWORD_")
 	}
+	for _, server := range []string{"reg\u0131stry.example.com", "regi\u017ftry.example.com", "https://reg%C4%B1stry.example.com", "doc\u212aer.io"} {
+		w.stdin = server
+		got := w.run("credential", "docker", "get")
+		require.Equal(t, exitFailed, got.code, server)
+		require.Contains(t, got.out, "beyond ASCII", "its capitals are another host's")
+	}
 	w.env["REGISTRY_PASSWORD_REGISTRY_EXAMPLE_COM"] = "hush\nhush"
 	w.stdin = "registry.example.com"
 	got := w.run("credential", "docker", "get")
