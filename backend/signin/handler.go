@@ -44,7 +44,7 @@ func (s *Service) routes() map[string]operation {
 			return http.StatusOK, map[string]any{"providers": s.Providers()}, nil
 		},
 		"POST /sign-in/{provider}": func(_ http.ResponseWriter, r *http.Request) (int, any, error) {
-			begun, err := s.Begin(r.Context(), r.PathValue("provider"))
+			begun, err := s.Begin(r.Context(), r.PathValue("provider"), r.RemoteAddr)
 			return http.StatusOK, begun, err
 		},
 		"POST /sign-in/{provider}/token": func(w http.ResponseWriter, r *http.Request) (int, any, error) {
@@ -52,7 +52,7 @@ func (s *Service) routes() map[string]operation {
 			if err := read(w, r, &a); err != nil {
 				return 0, nil, err
 			}
-			in, err := s.Finish(r.Context(), r.PathValue("provider"), a)
+			in, err := s.Finish(r.Context(), r.PathValue("provider"), r.RemoteAddr, a)
 			return http.StatusCreated, in, err
 		},
 		"DELETE /sign-in/token": func(_ http.ResponseWriter, r *http.Request) (int, any, error) {

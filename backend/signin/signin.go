@@ -28,9 +28,6 @@ const (
 	flowLife = 10 * time.Minute
 	// patience is how long the end of a sign-in may take, with all that the provider is asked.
 	patience = 20 * time.Second
-	// seats is how many sign-ins may ask providers at once: whoever asks is not known yet,
-	// and a provider may be slow.
-	seats = 64
 	// callTime is how long one call of a provider may take.
 	callTime = 8 * time.Second
 )
@@ -89,7 +86,7 @@ type Service struct {
 	sealer    *sealer
 	names     []string // in the order in which they are shown
 	providers map[string]provider
-	seats     chan struct{}
+	room      *room
 }
 
 // New checks the configuration. No provider is asked for anything yet.
@@ -104,7 +101,7 @@ func New(c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{Config: c, sealer: sealer, providers: map[string]provider{}, seats: make(chan struct{}, seats)}
+	s := &Service{Config: c, sealer: sealer, providers: map[string]provider{}, room: newRoom()}
 	client := newClient(c.Transport)
 	if c.OIDC != nil {
 		if s.providers[oidcName], err = newOpenID(*c.OIDC, client, c.Now); err != nil {
@@ -159,24 +156,23 @@ func (s *Service) back(name string) string {
 	return strings.TrimRight(s.URL, "/") + "/ui/sign-in/" + name + "/callback"
 }
 
-// enter takes a seat and limits the time in it.
-func (s *Service) enter(ctx context.Context) (_ context.Context, leave func(), err error) {
-	select {
-	case s.seats <- struct{}{}:
-	default:
-		return nil, nil, ci.Errorf(ci.CodeTooMany, "%d people are signing in at this moment already; try again in a moment", cap(s.seats))
+// enter takes a seat for a peer, and limits the time in it.
+func (s *Service) enter(ctx context.Context, peer string) (_ context.Context, leave func(), err error) {
+	stand, err := s.room.take(peer)
+	if err != nil {
+		return nil, nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
-	return ctx, func() { cancel(); <-s.seats }, nil
+	return ctx, func() { cancel(); stand() }, nil
 }
 
-// Begin begins a sign-in.
-func (s *Service) Begin(ctx context.Context, name string) (*ci.SignIn, error) {
+// Begin begins a sign-in. peer is the HOST:PORT that asks for it.
+func (s *Service) Begin(ctx context.Context, name, peer string) (*ci.SignIn, error) {
 	p, err := s.provider(name)
 	if err != nil {
 		return nil, err
 	}
-	ctx, leave, err := s.enter(ctx)
+	ctx, leave, err := s.enter(ctx, peer)
 	if err != nil {
 		return nil, err
 	}
@@ -190,8 +186,8 @@ func (s *Service) Begin(ctx context.Context, name string) (*ci.SignIn, error) {
 	return &ci.SignIn{URL: to, Flow: sealed}, err
 }
 
-// Finish exchanges a provider's answer for a token.
-func (s *Service) Finish(ctx context.Context, name string, a ci.SignInAnswer) (*ci.SignedIn, error) {
+// Finish exchanges a provider's answer for a token. peer is as for Begin.
+func (s *Service) Finish(ctx context.Context, name, peer string, a ci.SignInAnswer) (*ci.SignedIn, error) {
 	p, err := s.provider(name)
 	if err != nil {
 		return nil, err
@@ -203,7 +199,7 @@ func (s *Service) Finish(ctx context.Context, name string, a ci.SignInAnswer) (*
 	if a.Error != "" || a.Code == "" {
 		return nil, ci.Errorf(ci.CodeForbidden, "%s has not signed you in: %.100s %.300s", p.title(), orElse(a.Error, "it gave no reason"), a.ErrorDescription)
 	}
-	ctx, leave, err := s.enter(ctx)
+	ctx, leave, err := s.enter(ctx, peer)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -73,16 +74,22 @@ func TestFlows(t *testing.T) {
 func TestBegin(t *testing.T) {
 	t.Parallel()
 	s, idp, secret := setup(t, nil)
-	begun, err := s.Begin(t.Context(), oidcName)
+	begun, err := s.Begin(t.Context(), oidcName, "")
 	require.NoError(t, err)
 	require.True(t, strings.HasPrefix(begun.URL, idp.URL+"/authorize?"))
 	for _, part := range []string{"client_id=" + idptest.ClientID, "code_challenge_method=S256", "redirect_uri=https%3A%2F%2Fci.example.com%2Fui%2Fsign-in%2Foidc%2Fcallback", "nonce=", "state=", "response_type=code"} {
 		require.Contains(t, begun.URL, part)
 	}
 	require.NoError(t, os.Remove(secret))
-	_, err = s.Begin(t.Context(), oidcName)
+	_, err = s.Begin(t.Context(), oidcName, "")
 	require.Equal(t, ci.CodeUnavailable, ci.CodeOf(err))
 	require.ErrorContains(t, err, "its log says more")
+}
+
+func (s *Service) taken() int {
+	s.room.mu.Lock()
+	defer s.room.mu.Unlock()
+	return s.room.taken
 }
 
 // Whoever signs in is not known yet, so there is an end to how many do at once.
@@ -98,21 +105,21 @@ func TestSeats(t *testing.T) {
 		return true
 	})
 	done := make(chan error, seats)
-	for range seats {
+	for i := range seats {
 		go func() {
-			_, err := s.Begin(ctx, oidcName)
+			_, err := s.Begin(ctx, oidcName, fmt.Sprintf("192.0.2.%d:443", i))
 			done <- err
 		}()
 	}
 	<-asked
-	require.Eventually(t, func() bool { return len(s.seats) == seats }, time.Minute, time.Millisecond)
-	_, err := s.Begin(t.Context(), oidcName)
+	require.Eventually(t, func() bool { return s.taken() == seats }, time.Minute, time.Millisecond)
+	_, err := s.Begin(t.Context(), oidcName, "")
 	require.Equal(t, ci.CodeTooMany, ci.CodeOf(err))
 	cancel() // everybody leaves
 	for range seats {
 		require.Equal(t, ci.CodeUnavailable, ci.CodeOf(<-done))
 	}
-	require.Empty(t, s.seats)
+	require.Zero(t, s.taken())
 }
 
 // openapi.yaml describes every route, and nothing else.
