@@ -8,8 +8,8 @@ import (
 	"ci/pkg/ci"
 )
 
-// prune forgets what is old and small: idempotency keys, events, pins that have
-// ended, and agents that are gone. What runs have stored is retainLoop's.
+// prune forgets what is old and small: idempotency keys, events, pins and brief
+// tokens that have ended, and agents that are gone. What runs have stored is retainLoop's.
 func (e *Engine) prune(ctx context.Context) {
 	now := e.Store.Now()
 	e.warn("forget", e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
@@ -17,6 +17,9 @@ func (e *Engine) prune(ctx context.Context) {
 			return err
 		}
 		if err := tx.PrunePins(ctx, now); err != nil {
+			return err
+		}
+		if err := tx.PruneTokens(ctx, now.Add(-tokensFor)); err != nil {
 			return err
 		}
 		return tx.PruneEvents(ctx, now.Add(-eventsFor))

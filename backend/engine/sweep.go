@@ -20,6 +20,7 @@ const (
 	collectMargin = 15 * time.Minute
 	pruneEvery    = time.Minute
 	eventsFor     = 7 * 24 * time.Hour
+	tokensFor     = 7 * 24 * time.Hour // behind the end of a brief one, for who asks whose it was
 )
 
 // sweepLoop repairs what messages and machines have lost: it republishes

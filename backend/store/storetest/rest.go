@@ -150,6 +150,28 @@ func tokens(t *testing.T, k *kit) {
 	require.NoError(t, err)
 	require.Len(t, page, 1)
 	require.Equal(t, "3", page[0].ID)
+
+	const day = 24 * 60 * 60
+	require.NoError(t, put("4", "long", 30, 31+day))
+	require.NoError(t, put("5", "brief", 30, 30+day))
+	for _, id := range []string{"6", "7"} {
+		require.NoError(t, k.PutToken(k.ctx, &ci.Token{ID: id, Name: id, Role: ci.RoleAdmin, CreatedAt: at(30), ExpiresAt: at(40)}))
+	}
+	left := func() (ids []string) {
+		all, err := k.ListTokens(k.ctx, "", 9)
+		require.NoError(t, err)
+		for _, token := range all {
+			ids = append(ids, token.ID)
+		}
+		return ids
+	}
+	k.do(func(tx *store.Tx) error { return tx.PruneTokens(k.ctx, at(30+day)) })
+	require.Equal(t, []string{"1", "3", "4", "5", "6"}, left(), "one that has ended a while ago goes")
+	k.do(func(tx *store.Tx) error { return tx.PruneTokens(k.ctx, at(9*day)) })
+	require.Equal(t, []string{"1", "3", "4", "6"}, left(), "what was made to last stays, and the first of a role")
+	there, err := k.AnyToken(k.ctx, ci.RoleAdmin)
+	require.NoError(t, err)
+	require.True(t, there, "a cid that starts now must not make the first one")
 }
 
 func leases(t *testing.T, k *kit) {
