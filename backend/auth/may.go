@@ -69,7 +69,7 @@ var Rules = []Rule{
 	{QueueRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
 	{ConfigRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, false},
 	{ConfigWrite, []ci.Role{ci.RoleAdmin}, false},
-	{RetentionPlan, []ci.Role{ci.RoleAdmin, ci.RoleMaintain}, false},
+	{RetentionPlan, []ci.Role{ci.RoleAdmin, ci.RoleMaintain}, true},
 	{TokenManage, []ci.Role{ci.RoleAdmin}, false},
 	{SecretWrite, []ci.Role{ci.RoleAdmin, ci.RoleMaintain}, true},
 	{SecretList, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, true},

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -77,6 +78,7 @@ type Engine struct {
 	waiting patience
 	steady  steady // only the sweeper uses it, and leading
 	leading bool
+	dryRun  sync.Mutex // held by the one plan of retention that is made
 }
 
 // New checks the configuration and fills in defaults.

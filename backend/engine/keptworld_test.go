@@ -98,9 +98,9 @@ func keeping(t *testing.T) *kept {
 
 // ended records a run that ended so long ago, with a console of 20,000 bytes
 // that lies in an object and two results of 1,000 bytes together.
-func (k *kept) ended(job string, ago time.Duration) *ci.Run {
+func (k *kept) ended(job string, ago time.Duration, key ...string) *ci.Run {
 	k.t.Helper()
-	run := k.trigger(ci.Trigger{Job: job, By: "tester"})
+	run := k.trigger(ci.Trigger{Job: job, By: "tester", IdempotencyKey: strings.Join(key, "")})
 	c, _ := k.claim(run.ID, "a")
 	text := make([]byte, 20_000) // noise: what compresses well would stand in the row
 	_, err := rand.Read(text)

@@ -217,6 +217,10 @@ var errEnough = ci.Errorf(ci.CodeInternal, "enough was looked at")
 // and removes nothing. job "" is all; of another one only what is its own is
 // listed, and the limits of all together are applied to all. Up to limit items are listed.
 func (e *Engine) PlanRetention(ctx context.Context, config *ci.Config, job string, limit int) (*ci.RetentionPlan, error) {
+	if !e.dryRun.TryLock() { // one may look at every run that is kept
+		return nil, ci.Errorf(ci.CodeTooMany, "somebody else is asking already what would go; try again in a moment")
+	}
+	defer e.dryRun.Unlock()
 	by, err := readLimits(ctx, e.Store)
 	if err != nil {
 		return nil, err

@@ -290,6 +290,22 @@ func TestRetentionGoesOn(t *testing.T) {
 	}
 }
 
+// TestRetentionAndIdempotency repeats a trigger whose run is kept no longer: it went, and no other is made.
+func TestRetentionAndIdempotency(t *testing.T) {
+	k := keeping(t)
+	again := ci.Trigger{Job: "a", By: "tester", IdempotencyKey: "once"}
+	run := k.ended("a", 50*time.Hour, "once")
+	got, _, err := k.Trigger(k.ctx, again)
+	require.NoError(t, err)
+	require.Equal(t, run.ID, got.ID)
+	k.configure(func(c *ci.Config) { c.Retention = ci.Duration(time.Hour) })
+	require.NoError(t, k.Retain(k.ctx))
+	_, _, err = k.Trigger(k.ctx, again)
+	require.Equal(t, ci.CodeExpired, ci.CodeOf(err))
+	require.ErrorContains(t, err, "made run 1 of job a, which is kept no longer")
+	require.Empty(t, k.has())
+}
+
 // TestRetentionChanged changes the limits while a round removes: from then on the
 // new ones count, in the same round.
 func TestRetentionChanged(t *testing.T) {

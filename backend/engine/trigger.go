@@ -239,7 +239,11 @@ func (e *Engine) replay(ctx context.Context, t ci.Trigger, find finder) (*ci.Run
 	if body != digest(t) {
 		return nil, ci.Errorf(ci.CodeMismatch, "Idempotency-Key %q was used for another request to job %s (run %d); use a new key", t.IdempotencyKey, t.Job, id)
 	}
-	return e.Store.GetRun(ctx, t.Job, id)
+	run, err := e.Store.GetRun(ctx, t.Job, id)
+	if ci.CodeOf(err) == ci.CodeNotFound {
+		return nil, ci.Errorf(ci.CodeExpired, "Idempotency-Key %q made run %d of job %s, which is kept no longer; to trigger another, use a new key", t.IdempotencyKey, id, t.Job)
+	}
+	return run, err
 }
 
 // digest is what two triggers with one key must have in common.

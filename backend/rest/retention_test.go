@@ -109,5 +109,11 @@ func TestRetentionPlan(t *testing.T) {
 		require.Contains(t, got.body, `"path":"`+path+`"`)
 	}
 	require.Equal(t, 400, s.do("POST", "/retention/plan", `{"limit":10001}`).status)
+	limited := "Authorization: Bearer " + s.mint(ci.Token{Name: "lim", Role: ci.RoleMaintain, Jobs: []string{"mine"}})
+	require.Equal(t, 200, s.do("POST", "/retention/plan", `{"job":"mine"}`, limited).status)
+	require.Equal(t, 404, s.do("POST", "/retention/plan", `{"job":"theirs"}`, limited).status)
+	got = s.do("POST", "/retention/plan", `{}`, limited)
+	require.Equal(t, 400, got.status)
+	require.Contains(t, got.body, "name one of its jobs")
 	require.Equal(t, 403, s.do("POST", "/retention/plan", `{}`, "Authorization: Bearer "+s.bearer[ci.RoleTrigger]).status)
 }

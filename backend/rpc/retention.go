@@ -18,6 +18,9 @@ const (
 
 // PlanRetention says what would go now, and removes nothing.
 func (s *Services) PlanRetention(ctx context.Context, req *civ1.PlanRetentionRequest) (*civ1.RetentionPlan, error) {
+	if p, _ := auth.FromContext(ctx); p.Limited() && req.GetJob() == "" {
+		return nil, wrong("the request", "job", "is missing; the token %s is limited to some jobs, and may not see what goes of all: name one of its jobs", p.Name)
+	}
 	var config *ci.Config
 	if m := req.GetConfig(); m != nil {
 		if err := wholeBytes(m); err != nil {
