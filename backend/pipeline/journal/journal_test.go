@@ -357,4 +357,9 @@ func prune(t *testing.T, j *Journal) {
 		_, err := j.Program(ctx, "p", version)
 		require.Equal(t, code, ci.CodeOf(err), "version %d", version)
 	}
+	_, err = j.Begin(ctx, &ci.PipelineRun{Pipeline: "p", Version: 2, TriggeredBy: "me", Triggered: noon}, "key3", "", nil)
+	require.Equal(t, ci.CodeConflict, ci.CodeOf(err), "a run of a version that went could never end")
+	runs, err := j.ListRuns(ctx, Filter{Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, runs, len(left))
 }

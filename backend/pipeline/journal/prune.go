@@ -39,6 +39,13 @@ func (j *Journal) Prune(ctx context.Context, before time.Time, limit int) (n int
 
 func (j *Journal) pruneVersions(ctx context.Context, tx *sql.Tx, names map[string]bool) error {
 	for name := range names {
+		if j.postgres {
+			// Whoever begins a run holds its version. The statement after this one sees that run.
+			err := j.each(ctx, tx, func(r *sql.Rows) error { return r.Scan(new(int64)) }, "SELECT version FROM pipeline_versions WHERE name = ? ORDER BY version FOR UPDATE", name)
+			if err != nil {
+				return err
+			}
+		}
 		_, err := j.exec(ctx, tx, "DELETE FROM pipeline_versions WHERE name = ? AND version < (SELECT MAX(v.version) FROM pipeline_versions v WHERE v.name = ?) "+
 			"AND NOT EXISTS (SELECT 1 FROM pipeline_runs r WHERE r.pipeline = pipeline_versions.name AND r.version = pipeline_versions.version)", name, name)
 		if err != nil {

@@ -54,6 +54,9 @@ func (j *Journal) Begin(ctx context.Context, run *ci.PipelineRun, key, idempoten
 				return nil
 			}
 		}
+		if err := j.holdVersion(ctx, tx, run); err != nil {
+			return err
+		}
 		if err := j.nextID(ctx, tx, &run.ID); err != nil {
 			return err
 		}
@@ -72,6 +75,24 @@ func (j *Journal) Begin(ctx context.Context, run *ci.PipelineRun, key, idempoten
 		return nil
 	})
 	return again, err
+}
+
+// holdVersion keeps the version that a new run is of, until its run is there: a
+// version that no run has may be forgotten at any moment.
+func (j *Journal) holdVersion(ctx context.Context, tx *sql.Tx, run *ci.PipelineRun) error {
+	text := "SELECT version FROM pipeline_versions WHERE name = ? AND version = ?"
+	if j.postgres { // SQLite has one writer
+		text += " FOR SHARE"
+	}
+	there := false
+	err := j.each(ctx, tx, func(r *sql.Rows) error {
+		there = true
+		return r.Scan(new(int64))
+	}, text, run.Pipeline, run.Version)
+	if err == nil && !there {
+		return ci.Errorf(ci.CodeConflict, "version %d of pipeline %q is kept no longer; trigger the pipeline as it is now", run.Version, run.Pipeline)
+	}
+	return err
 }
 
 func (j *Journal) nextID(ctx context.Context, tx *sql.Tx, id *int64) error {
