@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"crypto/ed25519"
+	"crypto/rand"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	"ci/backend/auth"
@@ -53,7 +55,7 @@ func MakeToken(ctx context.Context, database string, key ed25519.PrivateKey, t c
 }
 
 func mintAdmin(ctx context.Context, a *auth.Authority, t ci.Token, now time.Time) (string, error) {
-	t.Role, t.Name = ci.RoleAdmin, cmp.Or(t.Name, "admin-"+now.UTC().Format("20060102-150405.000"))
+	t.Role, t.Name = ci.RoleAdmin, cmp.Or(t.Name, "admin-"+now.UTC().Format("20060102-150405.000")+"-"+strings.ToLower(rand.Text()[:4]))
 	bearer, _, err := a.Mint(ctx, t)
 	return bearer, err
 }

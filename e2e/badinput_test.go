@@ -42,7 +42,7 @@ func badInputCommand(ts *testscript.TestScript, neg bool, args []string) {
 		admin: admin,
 		read:  rig.NewClient(admin.URL, ts.Getenv("READ")),
 		other: rig.NewClient(admin.URL, ts.Getenv("OTHER")),
-		vars:  map[string]string{"name": "done", "id": ts.Getenv("ID"), "result": "out", "key": "NPM_TOKEN", "host": "registry.example.com", "call": "1"},
+		vars:  map[string]string{"name": "done", "id": ts.Getenv("ID"), "result": "out", "key": "NPM_TOKEN", "host": "registry.example.com", "call": "1", "provider": "github"},
 	}
 	all, err := t.endpoints()
 	ts.Check(err)
@@ -162,7 +162,7 @@ func (t *badInput) badBodies(e endpoint, path string) {
 	for what, body := range map[string]string{
 		"half of a document": `{"a":`, "no JSON": `hello`, "a list": `[]`, "text": `"x"`, "a number": `1`, "two documents": `{} {}`,
 		"an unknown field": `{"nonsense":1}`, "a proto name": `{"branch_name":"x"}`, "a doubled field": `{"parameters":null,"parameters":null}`,
-		"deep nesting": strings.Repeat(`{"git":`, 5000) + "1" + strings.Repeat("}", 5000), "no UTF-8": "{\"\xff\":1}", "a NUL": "{\"a\x00\":1}",
+		"deep nesting": strings.Repeat(`{"git":`, 4000) + "1" + strings.Repeat("}", 4000), "no UTF-8": "{\"\xff\":1}", "a NUL": "{\"a\x00\":1}",
 	} {
 		t.refused(t.admin, what, e.method, path, []byte(body), nil, 400)
 	}

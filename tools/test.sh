@@ -60,11 +60,11 @@ tests() {
   local packages=$1 status=0
   shift
   tools/modules.sh tools/gotestsum || return 1
-  go tool -modfile=tools/gotestsum/go.mod gotestsum --format standard-quiet --format-hide-empty-pkg \
+  go tool -modfile=tools/gotestsum/go.mod gotestsum --format pkgname-and-test-fails --format-icons text --format-hide-empty-pkg \
     --rerun-fails=1 --rerun-fails-max-failures=5 --rerun-fails-run-root-test --rerun-fails-report "$work/again" \
-    --packages="$packages" -- -vet=off -timeout "${TEST_TIMEOUT:-45m}" "$@" 2>&1 | tee -a "$work/tests" | grep -a --line-buffered -v '\[no test files\]$'
+    --packages="$packages" -- -vet=off -timeout "${TEST_TIMEOUT:-45m}" "$@" 2>&1 | tee -a "$work/tests"
   status=${PIPESTATUS[0]} # of the tests, not of tee
-  grep -aE '^(FAIL\s|=== FAIL|panic:)' "$work/tests" >"$work/failures" || true
+  grep -aE '^(FAIL  |=== FAIL|panic:)' "$work/tests" >"$work/failures" || true
   if [ "$status" = 0 ] && [ -s "$work/again" ]; then
     notes+=("failed, and passed when it ran again by itself: $(tr '\n' ' ' <"$work/again")")
   fi
@@ -104,7 +104,7 @@ echo
 echo "== summary, after $((SECONDS - began)) s"
 for n in "${notes[@]+"${notes[@]}"}"; do echo "   note: $n"; done
 if [ ${#failed[@]} = 0 ]; then
-  echo "   everything passed: $(grep -a '^ok' "$work/tests" | cut -f2 | sort -u | wc -l) packages with tests"
+  echo "   everything passed: $(awk '/^PASS  / { print $2 }' "$work/tests" | sort -u | wc -l) packages with tests"
   exit 0
 fi
 [ ! -s "$work/failures" ] || sed 's/^/   /' "$work/failures"

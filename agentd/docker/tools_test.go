@@ -15,7 +15,7 @@ func TestTools(t *testing.T) {
 	t.Parallel()
 	const script = `echo "$PATH"; readlink /.ci/bin/ci; ls /.ci/bin; test -x /.ci/bin/ci && echo there`
 	_, output, _ := play(t, order(script, inImage(busyBase), asUser("dev"), withCI))
-	require.Equal(t, "/bin:/.ci/bin\n../ci-agent\nci\nthere\n", output)
+	require.Equal(t, "/bin:/.ci/bin\n../ci-agent\nci\ndocker-credential-ci\nthere\n", output)
 	_, output, _ = play(t, order(script, inImage(busyBase)))
-	require.Equal(t, "/bin\n../ci-agent\nci\nthere\n", output, "only scripts that may call the API find it by its name")
+	require.Equal(t, "/bin\n../ci-agent\nci\ndocker-credential-ci\nthere\n", output, "only scripts that may call the API find it by its name")
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"ci/pkg/api"
 	"ci/pkg/ci"
 	"ci/pkg/replay"
 )
@@ -87,7 +88,7 @@ func (r *request) ifMatch() (int64, error) {
 	}
 	version, err := strconv.ParseInt(strings.Trim(text, `"`), 10, 64)
 	if err != nil || version < 1 {
-		return 0, ci.Errorf(ci.CodeInvalid, "If-Match %q is not the ETag of a pipeline", cut(text, 50))
+		return 0, ci.Errorf(ci.CodeInvalid, "If-Match %q is not the ETag of a pipeline", api.Cut(text, 50))
 	}
 	return version, nil
 }

@@ -74,10 +74,10 @@ func (s *Service) Handler() http.Handler {
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.serve(&request{Request: r, w: w}, route{serve: func(r *request) (any, error) {
-			if allow := allowed(mux, r.Request); len(allow) > 0 {
-				return nil, &methodError{allow}
+			if allow := api.AllowedMethods(mux, r.Request); len(allow) > 0 {
+				return nil, &api.MethodError{Allow: allow}
 			}
-			return nil, ci.Errorf(ci.CodeNotFound, "there is nothing at %s %s; /openapi.yaml of a cid lists what there is", r.Method, cut(r.URL.Path, 200))
+			return nil, ci.Errorf(ci.CodeNotFound, "there is nothing at %s %s; /openapi.yaml of a cid lists what there is", r.Method, api.Cut(r.URL.Path, 200))
 		}})
 	})
 	return mux
@@ -96,7 +96,7 @@ func (s *Service) serve(r *request, at route) {
 	var answer any
 	err := s.admit(r, at.roles)
 	if err == nil && at.pattern != "" {
-		err = r.checkQuery(at.query)
+		err = api.CheckQuery(r.Request, at.query)
 	}
 	if err == nil {
 		err = r.readBody(s.bodyTime)
@@ -112,12 +112,12 @@ func (s *Service) serve(r *request, at route) {
 }
 
 func (s *Service) refuse(r *request, err error) {
-	var method *methodError
+	var method *api.MethodError
 	switch {
 	case errors.As(err, &method):
-		api.WriteMethodProblem(r.w, r.Request, method.allow)
+		api.WriteMethodProblem(r.w, r.Request, method.Allow)
 		return
-	case errors.Is(err, errMediaType):
+	case errors.Is(err, api.ErrMediaType):
 		api.WriteTypeProblem(r.w)
 		return
 	case ci.CodeOf(err) == ci.CodeInternal && r.Context().Err() == nil:
@@ -207,7 +207,7 @@ func (r *request) name() string { return r.PathValue("name") }
 func (r *request) id() (int64, error) {
 	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
 	if err != nil || id <= 0 {
-		return 0, ci.Errorf(ci.CodeNotFound, "%q is not the number of a run", cut(r.PathValue("id"), 50))
+		return 0, ci.Errorf(ci.CodeNotFound, "%q is not the number of a run", api.Cut(r.PathValue("id"), 50))
 	}
 	return id, nil
 }
@@ -217,15 +217,8 @@ func (r *request) page() (size int, token string, err error) {
 	size, token = 100, r.URL.Query().Get("pageToken")
 	if text := r.URL.Query().Get("pageSize"); text != "" {
 		if size, err = strconv.Atoi(text); err != nil || size < 1 || size > 500 {
-			return 0, "", ci.Errorf(ci.CodeInvalid, "pageSize %q is not a number from 1 to 500", cut(text, 50))
+			return 0, "", ci.Errorf(ci.CodeInvalid, "pageSize %q is not a number from 1 to 500", api.Cut(text, 50))
 		}
 	}
 	return size, token, nil
-}
-
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "") + "…"
 }

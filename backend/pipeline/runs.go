@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"ci/backend/pipeline/journal"
+	"ci/pkg/api"
 	"ci/pkg/ci"
 	"ci/pkg/replay"
 )
@@ -82,7 +83,7 @@ func (s *Service) listRuns(r *request) (any, error) {
 	}
 	if token != "" {
 		if f.Before, err = strconv.ParseInt(token, 10, 64); err != nil || f.Before < 1 {
-			return nil, ci.Errorf(ci.CodeInvalid, "pageToken %q is not one of ours", cut(token, 50))
+			return nil, ci.Errorf(ci.CodeInvalid, "pageToken %q is not one of ours", api.Cut(token, 50))
 		}
 	}
 	list, err := s.Journal.ListRuns(r.Context(), f)
@@ -140,12 +141,12 @@ func (r *request) hold() (wait time.Duration, since int, err error) {
 	wait, since = -1, -1
 	if q.Has("wait") {
 		if wait, err = time.ParseDuration(q.Get("wait")); err != nil || wait < 0 {
-			return 0, 0, ci.Errorf(ci.CodeInvalid, "wait %q is no duration; an example is 30s", cut(q.Get("wait"), 50))
+			return 0, 0, ci.Errorf(ci.CodeInvalid, "wait %q is no duration; an example is 30s", api.Cut(q.Get("wait"), 50))
 		}
 	}
 	if text := q.Get("since"); text != "" {
 		if since, err = strconv.Atoi(text); err != nil {
-			return 0, 0, ci.Errorf(ci.CodeInvalid, "since %q is no number", cut(text, 50))
+			return 0, 0, ci.Errorf(ci.CodeInvalid, "since %q is no number", api.Cut(text, 50))
 		}
 	}
 	return wait, since, nil

@@ -1,7 +1,10 @@
 package rest
 
 import (
+	"bufio"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -117,13 +120,44 @@ func (s *server) consoleWhole(w *recorder, r *http.Request, q consoleRequest, en
 		contentType: rpc.ConsoleType,
 		final:       q.run.Done(),
 		open: func(from, to int64) (io.ReadCloser, error) {
-			return s.Console.Reader(r.Context(), q.run.ID, q.offset+from, q.offset+to)
+			return s.openConsole(r.Context(), q.run, q.offset+from, q.offset+to)
 		},
 	}
 	if q.run.Done() && q.run.Console.SHA256 != "" {
 		c.etag = `"` + q.run.Console.SHA256 + offsetMark(q.offset) + `"`
 	}
 	return s.serveContent(w, r, c)
+}
+
+// openConsole opens some bytes of a console whose first one is there, so that
+// one that retention removes at this moment is told of as such, and not cut off
+// behind the headers of an answer.
+func (s *server) openConsole(ctx context.Context, run *ci.Run, from, to int64) (io.ReadCloser, error) {
+	body, err := s.Console.Reader(ctx, run.ID, from, to)
+	if err != nil || from >= to {
+		return body, err
+	}
+	begun := bufio.NewReaderSize(body, 16) // what is larger passes it by
+	if _, err := begun.Peek(1); err != nil {
+		if err == io.EOF {
+			err = errShort(run.ID, from, to)
+		}
+		return nil, errors.Join(cmp.Or(s.consoleWent(ctx, run), err), body.Close())
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{begun, body}, nil
+}
+
+// consoleWent is the error of a console that has come to be kept no longer
+// since our look at its run; nil when it is kept.
+func (s *server) consoleWent(ctx context.Context, run *ci.Run) error {
+	now, err := s.Store.GetRun(ctx, run.Job, run.ID)
+	if err != nil {
+		return err
+	}
+	return now.ConsoleExpired()
 }
 
 // offsetMark keeps the ETags of a whole console and of its rest apart.

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 
@@ -24,7 +25,7 @@ func (s *server) serveTimes(w *recorder, r *http.Request, vars []string) error {
 	if err != nil {
 		return err
 	}
-	page, err := s.Console.Times(r.Context(), run.ID, from, timesPage)
+	page, err := s.timesOf(r.Context(), run, from)
 	if err != nil {
 		return err
 	}
@@ -45,10 +46,20 @@ func (s *server) serveTimes(w *recorder, r *http.Request, vars []string) error {
 		if len(page) < timesPage {
 			return nil
 		}
-		if page, err = s.Console.Times(r.Context(), run.ID, ci.ConsoleTimes(page).End(), timesPage); err != nil {
+		if page, err = s.timesOf(r.Context(), run, ci.ConsoleTimes(page).End()); err != nil {
 			return err
 		}
 	}
+}
+
+// timesOf is a page of times. The last one of a done run is that only if the
+// console is still kept: else there were more.
+func (s *server) timesOf(ctx context.Context, run *ci.Run, from int64) ([]ci.ConsoleTime, error) {
+	page, err := s.Console.Times(ctx, run.ID, from, timesPage)
+	if err != nil || len(page) == timesPage || !run.Done() {
+		return page, err
+	}
+	return page, s.consoleWent(ctx, run)
 }
 
 func timesFrom(r *http.Request) (int64, error) {

@@ -45,6 +45,22 @@ func TestExpired(t *testing.T) {
 	require.Contains(t, s.do("GET", run, "").body, `"resultsExpiredAt"`)
 }
 
+// TestConsoleGoesMeanwhile removes a console between the look at its run and the
+// first byte: that is 410 and kept by nobody, never a 200 that is cut off.
+func TestConsoleGoesMeanwhile(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/results/console", "/results/console?offset=3", "/results/console/times"} {
+		s := running(t)
+		s.mu.Lock()
+		s.goes = true
+		s.mu.Unlock()
+		got := s.do("GET", "/jobs/mine/runs/1"+path, "")
+		require.Equal(t, 410, got.status, path)
+		require.Equal(t, "no-store", got.header.Get("Cache-Control"), path)
+		require.Contains(t, got.body, "the console of run 1", path)
+	}
+}
+
 func TestPins(t *testing.T) {
 	t.Parallel()
 	s := running(t)

@@ -50,6 +50,9 @@ type world struct {
 	subs          map[int]sub
 	nextSub       int
 	fail          error // what the store answers with, when set
+	// goes has the console of a run go, when somebody reads it, between the look
+	// at the run and the first byte.
+	goes bool
 }
 
 type sub struct {

@@ -85,6 +85,7 @@ func (w *world) say(run int64, text string) {
 func (w *world) Reader(_ context.Context, run, from, to int64) (io.ReadCloser, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.forget(run)
 	b := w.console[run]
 	if to < 0 || to > int64(len(b)) {
 		to = int64(len(b))
@@ -92,10 +93,19 @@ func (w *world) Reader(_ context.Context, run, from, to int64) (io.ReadCloser, e
 	return io.NopCloser(bytes.NewReader(b[min(from, to):to])), nil
 }
 
+// forget removes a console where the world has it go; mu is held.
+func (w *world) forget(run int64) {
+	if i := slices.IndexFunc(w.runs, func(r ci.Run) bool { return r.ID == run }); w.goes && i >= 0 {
+		delete(w.console, run)
+		w.runs[i].ConsoleExpiredAt = w.Now()
+	}
+}
+
 // Times has a part of every four bytes, a second each.
 func (w *world) Times(_ context.Context, run, from int64, limit int) ([]ci.ConsoleTime, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.forget(run)
 	var out []ci.ConsoleTime
 	for at := from / 4 * 4; at < int64(len(w.console[run])) && len(out) < limit; at += 4 {
 		out = append(out, ci.ConsoleTime{Offset: at, Length: 4, At: time.Date(2026, 3, 1, 12, 0, int(at/4), 0, time.UTC)})

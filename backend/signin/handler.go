@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"runtime/debug"
 	"strings"
 	"time"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"ci/pkg/api"
 	"ci/pkg/ci"
@@ -29,9 +26,27 @@ const (
 func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, serve := range s.routes() {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, serve) })
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, strict(serve)) })
 	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.serve(w, r, func(http.ResponseWriter, *http.Request) (int, any, error) {
+			if allow := api.AllowedMethods(mux, r); len(allow) > 0 {
+				return 0, nil, &api.MethodError{Allow: allow}
+			}
+			return 0, nil, ci.Errorf(ci.CodeNotFound, "there is nothing at %.20s %.200s; /openapi.yaml lists what there is", r.Method, r.URL.Path)
+		})
+	})
 	return mux
+}
+
+// strict refuses parameters: no operation knows any.
+func strict(serve operation) operation {
+	return func(w http.ResponseWriter, r *http.Request) (int, any, error) {
+		if err := api.CheckQuery(r, nil); err != nil {
+			return 0, nil, err
+		}
+		return serve(w, r)
+	}
 }
 
 // operation answers with a status and JSON; nil is no body.
@@ -62,9 +77,6 @@ func (s *Service) routes() map[string]operation {
 			}
 			return http.StatusNoContent, nil, s.End(r.Context(), bearer)
 		},
-		"/": func(_ http.ResponseWriter, r *http.Request) (int, any, error) {
-			return 0, nil, ci.Errorf(ci.CodeNotFound, "there is nothing at %.20s %.200s; /openapi.yaml lists what there is", r.Method, r.URL.Path)
-		},
 	}
 }
 
@@ -82,9 +94,12 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, fn operation) {
 	if err == nil && answer != nil {
 		body, err = json.Marshal(answer)
 	}
-	var kind *kindError
+	var method *api.MethodError
 	switch {
-	case errors.As(err, &kind):
+	case errors.As(err, &method):
+		api.WriteMethodProblem(w, r, method.Allow)
+		return
+	case errors.Is(err, api.ErrMediaType):
 		api.WriteTypeProblem(w)
 		return
 	case err != nil:
@@ -101,11 +116,6 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, fn operation) {
 	_, _ = w.Write(body) // a reader that is gone needs no error
 }
 
-// kindError says that a body is no JSON by its type.
-type kindError struct{}
-
-func (*kindError) Error() string { return "the body is not JSON" }
-
 // read takes a body strictly.
 func read(w http.ResponseWriter, r *http.Request, into any) error {
 	rc := http.NewResponseController(w)
@@ -119,17 +129,5 @@ func read(w http.ResponseWriter, r *http.Request, into any) error {
 	case err != nil:
 		return ci.Errorf(ci.CodeInvalid, "the body broke off: %w", err)
 	}
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return &kindError{}
-	}
-	// encoding/json alone takes the last of two fields of a name.
-	if _, err := jsontext.AppendFormat(nil, body); err != nil {
-		return ci.Errorf(ci.CodeInvalid, "the body is not JSON: %w", err)
-	}
-	dec := json.NewDecoder(strings.NewReader(string(body)))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
-		return ci.Errorf(ci.CodeInvalid, "the body is not the JSON that belongs here: %w", err)
-	}
-	return nil
+	return api.DecodeStrict(r, body, into)
 }
