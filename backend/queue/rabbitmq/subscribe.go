@@ -2,6 +2,8 @@ package rabbitmq
 
 import (
 	"context"
+	"errors"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -99,7 +101,8 @@ func (b *Bus) bind(ctx context.Context, key string) error {
 	_, err := ask(ctx, b.d, func() (bool, error) {
 		defer b.binding.leave()
 		err := conn.bounded(func() error { return ch.QueueBind(name, key, exchange, false, nil) })
-		if conn.IsClosed() && !replied(err, amqp.AccessRefused) {
+		// A connection that breaks at this moment may not know it yet.
+		if broken := new(net.OpError); (conn.IsClosed() || errors.As(err, &broken)) && !replied(err, amqp.AccessRefused) {
 			err = nil // the next connection begins with it
 		}
 		return err == nil, err
