@@ -321,7 +321,14 @@ func (f *fleet) check(fault fleetFault, run rig.Run) {
 // console says what is wrong with a run's console: the script's lines are there in
 // order, all of them if it succeeded, else up to some point.
 func (f *fleet) console(run rig.Run) error {
-	a, err := f.cids[0].Client().Do(f.ctx, http.MethodGet, fmt.Sprintf("/jobs/record/runs/%d/results/console", run.ID), nil)
+	var a *rig.Answer
+	err := rig.Poll(f.ctx, 2*time.Minute, func() (err error) {
+		a, err = f.cids[0].Client().Do(f.ctx, http.MethodGet, fmt.Sprintf("/jobs/record/runs/%d/results/console", run.ID), nil)
+		if err == nil && a.Status != http.StatusOK { // the database may have been away a moment ago
+			err = fmt.Errorf("%d: %s", a.Status, a.Body)
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}
