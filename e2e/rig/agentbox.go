@@ -97,7 +97,8 @@ func (b *AgentBox) Freeze(ctx context.Context) error { return b.signal(ctx, "STO
 func (b *AgentBox) Thaw(ctx context.Context) error { return b.signal(ctx, "CONT") }
 
 func (b *AgentBox) signal(ctx context.Context, name string) error {
-	return b.exec(ctx, "/bin/killall", "-"+name, "dockerd")
+	// A box that has just started has no engine yet.
+	return Poll(ctx, time.Minute, func() error { return b.exec(ctx, "/bin/killall", "-"+name, "dockerd") })
 }
 
 // Fill takes all space that is left on the disk of the box's agent, until Free.
