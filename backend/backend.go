@@ -3,6 +3,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -107,7 +108,7 @@ func New(ctx context.Context, c Config) (*Backend, error) {
 
 func (b *Backend) open(ctx context.Context) (err error) {
 	c := b.config
-	if b.Store, err = store.Open(ctx, orDefault(c.Database, "sqlite:"+filepath.Join(c.Dir, "ci.db")), c.Log); err != nil {
+	if b.Store, err = store.Open(ctx, cmp.Or(c.Database, "sqlite:"+filepath.Join(c.Dir, "ci.db")), c.Log); err != nil {
 		return err
 	}
 	if err = b.Store.Own(); err != nil {
@@ -122,7 +123,7 @@ func (b *Backend) open(ctx context.Context) (err error) {
 	if b.Source, err = source.New(source.Config{Allow: c.GitAllow, Dir: filepath.Join(c.Dir, "source"), Log: c.Log}); err != nil {
 		return err
 	}
-	c.Secrets.Key, c.Secrets.Make = orDefault(c.Secrets.Key, filepath.Join(c.Dir, "secret.key")), true
+	c.Secrets.Key, c.Secrets.Make = cmp.Or(c.Secrets.Key, filepath.Join(c.Dir, "secret.key")), true
 	if b.Secrets, err = OpenSecrets(ctx, c.Secrets, b.Store, c.Log); err != nil {
 		return err
 	}
@@ -161,19 +162,12 @@ func (b *Backend) observe(p *phases) func(*ci.Run) {
 	}
 }
 
-func orDefault(v, d string) string {
-	if v == "" {
-		return d
-	}
-	return v
-}
-
 // OpenBlobs opens the object store that url names; "" is a folder of dir.
 func OpenBlobs(url, dir string) (blob.Store, error) {
 	if strings.HasPrefix(url, "s3://") {
 		return s3.Open(url)
 	}
-	return file.Open(orDefault(strings.TrimPrefix(url, "file:"), filepath.Join(dir, "blobs")))
+	return file.Open(cmp.Or(strings.TrimPrefix(url, "file:"), filepath.Join(dir, "blobs")))
 }
 
 // Handler serves the whole API.

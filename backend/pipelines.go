@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -107,7 +108,7 @@ func (b *Backend) pipelines(ctx context.Context) error {
 		database = c.Database
 	}
 	p, err := OpenPipelines(ctx, PipelinesConfig{
-		Database: orDefault(database, "sqlite:"+filepath.Join(c.Dir, "pipelines.db")), URL: "http://" + b.insideHost(), Token: token.String, HTTP: &http.Client{Transport: b.inside}, Log: c.Log, Traces: b.traces, Stop: b.stop,
+		Database: cmp.Or(database, "sqlite:"+filepath.Join(c.Dir, "pipelines.db")), URL: "http://" + b.insideHost(), Token: token.String, HTTP: &http.Client{Transport: b.inside}, Log: c.Log, Traces: b.traces, Stop: b.stop,
 	})
 	if err != nil {
 		return err

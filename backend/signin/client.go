@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,7 +78,7 @@ func exchange(ctx context.Context, client *http.Client, c *oauth2.Config, title 
 	case "invalid_client", "incorrect_client_credentials", "unauthorized_client":
 		return nil, &ci.Error{Code: ci.CodeUnavailable, Message: title + " does not know this server by its client id and secret; an administrator compares them with what is registered there", Cause: err}
 	}
-	return nil, &ci.Error{Code: ci.CodeUnavailable, Message: fmt.Sprintf("%s has refused to say who you are (%.100s); the server's log says more", title, orElse(refused.ErrorCode, "without a reason")), Cause: err}
+	return nil, &ci.Error{Code: ci.CodeUnavailable, Message: fmt.Sprintf("%s has refused to say who you are (%.100s); the server's log says more", title, cmp.Or(refused.ErrorCode, "without a reason")), Cause: err}
 }
 
 // away is the error of a provider that does not answer as it should. What it has said is for the log.

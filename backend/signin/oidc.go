@@ -2,6 +2,7 @@ package signin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
@@ -79,7 +80,7 @@ func newOpenID(c OIDC, client *http.Client, now func() time.Time) (*openID, erro
 	if err := checkAddresses(c.Rules); err != nil {
 		return nil, err
 	}
-	c.Title, c.Rules = orElse(c.Title, "OpenID Connect"), byStrength(c.Rules)
+	c.Title, c.Rules = cmp.Or(c.Title, "OpenID Connect"), byStrength(c.Rules)
 	return &openID{OIDC: c, client: client, now: now}, nil
 }
 

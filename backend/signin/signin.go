@@ -5,6 +5,7 @@
 package signin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -197,7 +198,7 @@ func (s *Service) Finish(ctx context.Context, name, peer string, a ci.SignInAnsw
 		return nil, err
 	}
 	if a.Error != "" || a.Code == "" {
-		return nil, ci.Errorf(ci.CodeForbidden, "%s has not signed you in: %.100s %.300s", p.title(), orElse(a.Error, "it gave no reason"), a.ErrorDescription)
+		return nil, ci.Errorf(ci.CodeForbidden, "%s has not signed you in: %.100s %.300s", p.title(), cmp.Or(a.Error, "it gave no reason"), a.ErrorDescription)
 	}
 	ctx, leave, err := s.enter(ctx, peer)
 	if err != nil {
@@ -265,13 +266,6 @@ func tokenName(provider, person string) string {
 		return '-'
 	}, person)
 	return fmt.Sprintf("%s-%s-%s", provider, clean[:min(len(clean), 64)], uuid.NewString()[:8])
-}
-
-func orElse(v, d string) string {
-	if v == "" {
-		return d
-	}
-	return v
 }
 
 // checkURL refuses addresses of providers that anybody on the way could answer for.

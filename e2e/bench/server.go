@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"ci/e2e/rig"
 )
 
 // server is a cid of its own, on a temporary folder.
@@ -34,7 +35,7 @@ func (b *bench) start(ctx context.Context, dir string, args ...string) (*server,
 			return nil, err
 		}
 	}
-	addr, err := freeAddr()
+	addr, err := rig.FreeAddr()
 	if err != nil {
 		return nil, err
 	}
@@ -68,15 +69,6 @@ func (b *bench) start(ctx context.Context, dir string, args ...string) (*server,
 	token, err := os.ReadFile(filepath.Join(dir, "admin.token"))
 	s.token = strings.TrimSpace(string(token))
 	return s, err
-}
-
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
 
 // stop ends cid and removes its folder.

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"ci/pkg/porttest"
 )
 
 // NATSCluster is three nats-server processes that replicate each other, each
@@ -46,17 +48,20 @@ func NewNATSCluster(ctx context.Context, dir, host string) (*NATSCluster, error)
 	return c, nil
 }
 
-// ports reserves a port for clients and one for the others, of each node.
+// ports chooses a port for clients and one for the others, of each node: a node
+// that is started again has them still.
 func (c *NATSCluster) ports() error {
 	var urls []string
-	for _, ports := range []*[3]string{&c.clients, &c.routes} {
-		for i := range ports {
-			l, err := net.Listen("tcp", net.JoinHostPort(c.host, "0"))
-			if err != nil {
-				return err
-			}
-			defer l.Close() // all at once, so that they differ
-			_, ports[i], _ = net.SplitHostPort(l.Addr().String())
+	addresses, err := porttest.Addresses(c.host, len(c.clients)+len(c.routes))
+	if err != nil {
+		return err
+	}
+	for i, a := range addresses {
+		_, port, _ := net.SplitHostPort(a)
+		if i < len(c.clients) {
+			c.clients[i] = port
+		} else {
+			c.routes[i-len(c.clients)] = port
 		}
 	}
 	for _, port := range c.clients {

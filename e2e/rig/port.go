@@ -1,22 +1,13 @@
 package rig
 
-import (
-	"fmt"
-	"math/rand/v2"
-	"net"
-)
+import "ci/pkg/porttest"
 
-// FreeAddr is an address of 127.0.0.1 that nobody listens on at the moment. Its
-// port is below those that the kernel gives to connections that others open
-// (32768, unless somebody has changed that), so that it stays free.
+// FreeAddr is an address of 127.0.0.1 that nobody listens on, and that nobody
+// else gets by chance.
 func FreeAddr() (string, error) {
-	var err error
-	for range 50 {
-		var l net.Listener
-		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(22_000))
-		if l, err = net.Listen("tcp", addr); err == nil {
-			return addr, l.Close()
-		}
+	addresses, err := porttest.Addresses("127.0.0.1", 1)
+	if err != nil {
+		return "", err
 	}
-	return "", err
+	return addresses[0], nil
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,18 +81,11 @@ func RetryAt(err error) (time.Time, bool) {
 func sentence(e *github.ErrorResponse) string {
 	text := e.Message
 	for _, one := range e.Errors {
-		text += fmt.Sprintf("; %s %s: %s", one.Resource, one.Field, orElse(one.Message, one.Code))
+		text += fmt.Sprintf("; %s %s: %s", one.Resource, one.Field, cmp.Or(one.Message, one.Code))
 	}
 	const most = 500
-	text = orElse(text, http.StatusText(e.Response.StatusCode))
+	text = cmp.Or(text, http.StatusText(e.Response.StatusCode))
 	return fmt.Sprintf("%q", text[:min(len(text), most)])
-}
-
-func orElse(v, d string) string {
-	if v == "" {
-		return d
-	}
-	return v
 }
 
 func codeOf(status int) ci.Code {

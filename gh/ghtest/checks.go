@@ -1,6 +1,7 @@
 package ghtest
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -262,7 +263,7 @@ func (run *CheckRun) describe() fields {
 	}
 	return fields{
 		"id": run.ID, "node_id": node("CheckRun", run.ID), "head_sha": run.HeadSHA, "name": run.Name, "url": api, "html_url": web,
-		"details_url": orElse(run.DetailsURL, web), "external_id": run.ExternalID, "status": run.Status, "conclusion": orNil(run.Conclusion),
+		"details_url": cmp.Or(run.DetailsURL, web), "external_id": run.ExternalID, "status": run.Status, "conclusion": orNil(run.Conclusion),
 		"started_at": stamp(run.started), "completed_at": stamp(run.completed), "check_suite": fields{"id": run.suite.id},
 		"app": run.suite.app.describe(), "pull_requests": pulls,
 		"output": fields{

@@ -1,6 +1,7 @@
 package ghtest
 
 import (
+	"cmp"
 	"encoding/base64"
 	"net/http"
 	"net/url"
@@ -79,7 +80,7 @@ func getCommit(c *call) answer {
 }
 
 func listCommits(c *call) answer {
-	from := c.repo.resolve(orElse(c.query.Get("sha"), c.repo.Default))
+	from := c.repo.resolve(cmp.Or(c.query.Get("sha"), c.repo.Default))
 	if from == "" {
 		return notFound()
 	}
@@ -169,7 +170,7 @@ func getRef(c *call) answer {
 // getContents answers with a file or a folder at a commit.
 func getContents(c *call) answer {
 	r := c.repo
-	commit := r.resolve(orElse(c.query.Get("ref"), r.Default))
+	commit := r.resolve(cmp.Or(c.query.Get("ref"), r.Default))
 	if commit == "" {
 		return refuse(http.StatusNotFound, "No commit found for the ref %s", c.query.Get("ref"))
 	}

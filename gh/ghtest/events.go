@@ -1,6 +1,7 @@
 package ghtest
 
 import (
+	"cmp"
 	"maps"
 	"strings"
 )
@@ -114,7 +115,7 @@ const noCommit = "0000000000000000000000000000000000000000"
 func (r *Repo) Push(login, branch string, files map[string]string) string {
 	s := r.server
 	s.mu.Lock()
-	before := orElse(r.resolve("refs/heads/"+branch), noCommit)
+	before := cmp.Or(r.resolve("refs/heads/"+branch), noCommit)
 	if head, err := tryGit(r.Dir, "", "rev-parse", "-q", "--verify", "refs/heads/"+branch); err == nil {
 		before = head
 	}
@@ -257,7 +258,7 @@ func (r *Repo) pushedCommit(sha string) fields {
 	kinds := map[string][]string{"added": {}, "removed": {}, "modified": {}}
 	for _, c := range r.diff(parent, sha) {
 		kind := map[string]string{"added": "added", "removed": "removed"}[c.status]
-		kind = orElse(kind, "modified")
+		kind = cmp.Or(kind, "modified")
 		kinds[kind] = append(kinds[kind], c.name)
 	}
 	maps.Copy(f, fields{"distinct": true, "url": path(r.web(), "commit", sha), "added": kinds["added"], "removed": kinds["removed"], "modified": kinds["modified"]})

@@ -1,6 +1,7 @@
 package ghtest
 
 import (
+	"cmp"
 	"encoding/json"
 	"html"
 	"io"
@@ -53,7 +54,7 @@ func (s *Server) registerApp(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	a := s.makeApp(orElse(m.Name, "app"), "octo", m.DefaultPermissions, m.DefaultEvents)
+	a := s.makeApp(cmp.Or(m.Name, "app"), "octo", m.DefaultPermissions, m.DefaultEvents)
 	a.hookURL = m.HookAttributes.URL
 	code := random(20)
 	s.pending[code] = a

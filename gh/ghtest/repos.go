@@ -1,6 +1,7 @@
 package ghtest
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -249,14 +250,7 @@ func getPermission(c *call) answer {
 	if permission == "none" && !c.repo.Private {
 		permission = "read"
 	}
-	return ok(fields{"permission": permission, "role_name": orElse(role, permission), "user": u.describe()})
-}
-
-func orElse(v, d string) string {
-	if v == "" {
-		return d
-	}
-	return v
+	return ok(fields{"permission": permission, "role_name": cmp.Or(role, permission), "user": u.describe()})
 }
 
 // isSHA says whether v is a whole commit id.

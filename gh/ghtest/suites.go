@@ -1,6 +1,7 @@
 package ghtest
 
 import (
+	"cmp"
 	"maps"
 	"net/http"
 )
@@ -192,7 +193,7 @@ func createStatus(c *call) answer {
 		creator = c.who.installation.app.bot()
 	}
 	x := &Status{
-		ID: c.s.id(), SHA: c.vars["sha"], State: q.State, Context: orElse(q.Context, "default"), Description: q.Description,
+		ID: c.s.id(), SHA: c.vars["sha"], State: q.State, Context: cmp.Or(q.Context, "default"), Description: q.Description,
 		TargetURL: q.TargetURL, creator: creator, created: c.s.now().Format("2006-01-02T15:04:05Z"),
 	}
 	c.repo.statuses = append(c.repo.statuses, x)

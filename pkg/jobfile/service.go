@@ -1,6 +1,7 @@
 package jobfile
 
 import (
+	"cmp"
 	"maps"
 	"path"
 	"regexp"
@@ -116,12 +117,12 @@ func (r *serviceReader) buildOf(b *types.BuildConfig) *ci.Build {
 		return nil
 	}
 	contextAt, dockerfileAt := r.placeOf("build", "context"), r.placeOf("build", "dockerfile")
-	context := r.inRepository(r.key("build.context"), orDefault(b.Context, "."), contextAt, r.dir)
+	context := r.inRepository(r.key("build.context"), cmp.Or(b.Context, "."), contextAt, r.dir)
 	if context == "" {
 		return nil
 	}
 	out := &ci.Build{Context: context, Target: b.Target, Args: map[string]string{}}
-	out.Dockerfile = r.inRepository(r.key("build.dockerfile"), orDefault(b.Dockerfile, "Dockerfile"), dockerfileAt, context)
+	out.Dockerfile = r.inRepository(r.key("build.dockerfile"), cmp.Or(b.Dockerfile, "Dockerfile"), dockerfileAt, context)
 	for _, name := range slices.Sorted(maps.Keys(b.Args)) {
 		if v, ok := r.given("build.args", name, b.Args[name]); ok {
 			out.Args[name] = v
@@ -145,13 +146,6 @@ func (r *serviceReader) placeOf(path ...string) place {
 		}
 	}
 	return at
-}
-
-func orDefault(s, d string) string {
-	if s == "" {
-		return d
-	}
-	return s
 }
 
 // given is the value of a variable that the file names; one without a value
@@ -273,7 +267,7 @@ func (r *serviceReader) dependsOn() []ci.Dependency {
 			r.c.notes.add(r.pruner.file+": `depends_on."+show(name)+"`", show(r.name), "there is no such service in the run, and it is not required")
 			continue
 		}
-		on[name] = ci.Condition(orDefault(d.Condition, string(ci.ServiceStarted)))
+		on[name] = ci.Condition(cmp.Or(d.Condition, string(ci.ServiceStarted)))
 	}
 	for _, link := range r.s.Links {
 		target, _, _ := strings.Cut(link, ":")

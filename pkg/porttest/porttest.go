@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -31,19 +32,41 @@ func Refusing(t testing.TB) (address string, listen func()) {
 // by chance.
 const lowest, highest = 12_000, 32_000
 
-// Free are n ports of host, an address of this machine, that nobody listens on:
-// for programs that can't choose their ports by themselves.
+// Listen listens on a port of host, an address of this machine, that stays free
+// when its listener is closed: until somebody asks for just that one.
+func Listen(host string) (l net.Listener, err error) {
+	for range 1000 {
+		port := lowest + rand.IntN(highest-lowest)
+		if l, err = net.Listen("tcp", net.JoinHostPort(host, fmt.Sprint(port))); err == nil {
+			return l, nil
+		}
+	}
+	return nil, fmt.Errorf("no port of %s from %d to %d is free: %w", host, lowest, highest, err)
+}
+
+// Addresses are n of them (HOST:PORT), with ports of host that nobody listens on:
+// for programs that can't choose by themselves, or begin again at the same port.
+func Addresses(host string, n int) (addresses []string, err error) {
+	for range n {
+		l, err := Listen(host)
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close() // all at once, so that they differ
+		addresses = append(addresses, l.Addr().String())
+	}
+	return addresses, nil
+}
+
+// Free are n ports of host that nobody listens on.
 func Free(t testing.TB, host string, n int) (ports []int) {
 	t.Helper()
-	for try := 0; len(ports) < n; try++ {
-		port := lowest + rand.IntN(highest-lowest)
-		l, err := net.Listen("tcp", net.JoinHostPort(host, fmt.Sprint(port)))
-		if err != nil {
-			require.Less(t, try, 1000, "no port of %s is free: %v", host, err)
-			continue
-		}
-		defer func() { require.NoError(t, l.Close()) }() // all at once, so that they differ
-		ports = append(ports, port)
+	addresses, err := Addresses(host, n)
+	require.NoError(t, err)
+	for _, a := range addresses {
+		at, err := netip.ParseAddrPort(a)
+		require.NoError(t, err)
+		ports = append(ports, int(at.Port()))
 	}
 	return ports
 }
