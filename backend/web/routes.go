@@ -22,6 +22,8 @@ func (p *Pages) routes() *http.ServeMux {
 	m.HandleFunc("GET "+root+"/jobs", p.page((*visit).jobs))
 	m.HandleFunc("GET "+root+"/jobs/{job}", p.page((*visit).job))
 	m.HandleFunc("GET "+root+"/jobs/{job}/tests", p.page((*visit).history))
+	m.HandleFunc("GET "+root+"/jobs/{job}/settings", p.page((*visit).jobSettings))
+	m.HandleFunc("POST "+root+"/jobs/{job}/keep", p.form((*visit).saveKeep))
 	m.HandleFunc("POST "+root+"/jobs/{job}/runs", p.form((*visit).trigger))
 
 	run := root + "/jobs/{job}/runs/{id}"

@@ -262,7 +262,7 @@ func TestHistory(t *testing.T) {
 
 func settingsForm() url.Values {
 	return url.Values{
-		"globalTimeout": {"2h"}, "abortGrace": {"10s"}, "retention": {"720h"}, "maxConsole": {"64MiB"}, "maxResult": {"1GiB"}, "maxResultFiles": {"100"}, "version": {"1"},
+		"globalTimeout": {"2h"}, "abortGrace": {"10s"}, "retention": {"720h"}, "agentRetention": {"24h"}, "maxConsole": {"64MiB"}, "maxResult": {"1GiB"}, "maxResultFiles": {"100"}, "version": {"1"},
 		"class": {"small", "huge", ""}, "cpus": {"1", "8", ""}, "memory": {"2GiB", "16GiB", ""},
 	}
 }

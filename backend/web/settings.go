@@ -12,12 +12,17 @@ import (
 	"ci/pkg/ci"
 )
 
+type settingsPage struct {
+	*ci.Config
+	Each, Total keepForm // what each job keeps, and all together
+}
+
 func (v *visit) settings() error {
 	c, err := v.api.GetConfig(v.r.Context())
 	if err != nil {
 		return err
 	}
-	return v.show("settings", frame{Title: "Settings", Tab: "settings", Page: c})
+	return v.show("settings", frame{Title: "Settings", Tab: "settings", Page: settingsPage{c, keepFormOf("keep", c.Keep, true), keepFormOf("keepTotal", c.KeepTotal, false)}})
 }
 
 // saveSettings replaces the configuration, if it is still the one that the form was made of.
@@ -57,6 +62,12 @@ func fromForm(c *ci.Config, form url.Values) error {
 	duration("globalTimeout", &c.GlobalTimeout)
 	duration("abortGrace", &c.AbortGrace)
 	duration("retention", &c.Retention)
+	duration("agentRetention", &c.AgentRetention)
+	for name, to := range map[string]**ci.Keep{"keep": &c.Keep, "keepTotal": &c.KeepTotal} {
+		var faults []ci.Field
+		*to, faults = keepFrom(form, name)
+		wrong = append(wrong, faults...)
+	}
 	c.MaxConsole, c.MaxResult = size("maxConsole", form.Get("maxConsole")), size("maxResult", form.Get("maxResult"))
 	files, err := strconv.Atoi(form.Get("maxResultFiles"))
 	if err != nil {

@@ -105,6 +105,7 @@ var notices = map[string]string{
 	"aborted":          "The run's end was asked for. It is done once its agent has confirmed.",
 	"answered":         "The answer was recorded.",
 	"pipeline-aborted": "The pipeline's end was asked for. It is done once all of its runs are.",
+	"kept":             "What the job keeps was saved. What is beyond it goes within some minutes.",
 	"drain":            "The agent takes no new runs.",
 	"undrain":          "The agent takes runs again.",
 	"revoked":          "The token was revoked. It opens nothing any more, after two seconds at the latest.",

@@ -165,6 +165,8 @@ func TestRights(t *testing.T) {
 	require.Equal(t, 403, reader.submit("/ui/", "/ui/jobs/hello/runs", url.Values{}).status)
 	require.Equal(t, 403, reader.submit("/ui/", run.address()+"/abort", url.Values{}).status)
 	require.Equal(t, 403, reader.submit("/ui/", "/ui/settings", settingsForm()).status)
+	require.Equal(t, 403, reader.submit("/ui/", "/ui/jobs/hello/keep", url.Values{"version": {"1"}, "keep.runs.count": {"1"}}).status)
+	require.NotContains(t, reader.get("/ui/jobs/hello/settings").body, "Save")
 	require.Equal(t, 403, reader.submit("/ui/", "/ui/agents/the-agent/drain", url.Values{}).status)
 
 	bearer, _, err := s.admin.CreateToken(t.Context(), ci.Token{Name: "limited", Role: ci.RoleTrigger, Jobs: []string{"hello"}})
@@ -174,6 +176,7 @@ func TestRights(t *testing.T) {
 	require.NotContains(t, limited.get("/ui/jobs").body, "secret-job")
 	require.Equal(t, 404, limited.get("/ui/jobs/secret-job").status)
 	require.Equal(t, 404, limited.get("/ui/jobs/secret-job/tests").status)
+	require.Equal(t, 404, limited.get("/ui/jobs/secret-job/settings").status)
 	p := limited.submit("/ui/jobs/hello", "/ui/jobs/hello/runs", url.Values{})
 	require.Regexp(t, `^/ui/jobs/hello/runs/\d+$`, p.path)
 }
@@ -241,7 +244,7 @@ func TestNaughtyStrings(t *testing.T) {
 
 	b := s.signedIn(ci.RoleAdmin)
 	for _, path := range []string{
-		"/ui/", "/ui/jobs", "/ui/jobs/naughty", "/ui/jobs/naughty/tests", run.address(), run.address() + "/tests/junit", "/ui/queue", "/ui/agents", "/ui/tokens", "/ui/settings",
+		"/ui/", "/ui/jobs", "/ui/jobs/naughty", "/ui/jobs/naughty/tests", "/ui/jobs/naughty/settings", run.address(), run.address() + "/tests/junit", "/ui/queue", "/ui/agents", "/ui/tokens", "/ui/settings",
 		run.address() + "?q=" + url.QueryEscape(`"><script>alert(1)</script>`), "/ui/jobs/naughty?branch=" + url.QueryEscape(`"><img src=x>`) + "&commit=%00&state=x&skip=-1",
 		run.address() + "?page=999999999999&line=x", run.address() + "?done=" + url.QueryEscape("<b>"), "/ui/nothing<script>",
 	} {

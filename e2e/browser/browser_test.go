@@ -191,7 +191,7 @@ func (w *world) naughty(t *testing.T) {
 	page := fmt.Sprintf("/ui/jobs/naughty/runs/%d", r.ID)
 	for _, width := range []int64{1120, 390} {
 		require.NoError(t, w.tab.Look(width, 780, width < 1000))
-		for _, path := range []string{"/ui/", "/ui/jobs", "/ui/jobs/naughty", "/ui/jobs/naughty/tests", page, page + "?page=0", page + "/tests/junit", "/ui/pipelines", "/ui/pipelines/release", "/ui/pipelines/release/runs/1", "/ui/queue", "/ui/agents", "/ui/tokens", "/ui/settings"} {
+		for _, path := range []string{"/ui/", "/ui/jobs", "/ui/jobs/naughty", "/ui/jobs/naughty/tests", "/ui/jobs/naughty/settings", page, page + "?page=0", page + "/tests/junit", "/ui/pipelines", "/ui/pipelines/release", "/ui/pipelines/release/runs/1", "/ui/queue", "/ui/agents", "/ui/tokens", "/ui/settings"} {
 			w.open(path)
 			w.await("document.readyState === 'complete'")
 			w.fine(fmt.Sprintf("%s at %d pixels", path, width))
@@ -222,7 +222,7 @@ func naughtyStrings(t *testing.T) []string {
 // accessible: everything that can be acted on has a name, pages have their landmarks, and a keyboard reaches the content first.
 func (w *world) accessible(t *testing.T) {
 	w.t = t
-	for _, path := range []string{"/ui/", "/ui/jobs", "/ui/jobs/unit", "/ui/jobs/unit/tests", "/ui/jobs/unit/runs/1", "/ui/jobs/unit/runs/1/tests/junit", "/ui/pipelines", "/ui/pipelines/release", "/ui/pipelines/release/runs/1", "/ui/queue", "/ui/agents", "/ui/tokens", "/ui/settings"} {
+	for _, path := range []string{"/ui/", "/ui/jobs", "/ui/jobs/unit", "/ui/jobs/unit/tests", "/ui/jobs/unit/settings", "/ui/jobs/unit/runs/1", "/ui/jobs/unit/runs/1/tests/junit", "/ui/pipelines", "/ui/pipelines/release", "/ui/pipelines/release/runs/1", "/ui/queue", "/ui/agents", "/ui/tokens", "/ui/settings"} {
 		w.open(path)
 		nodes, err := w.tab.Tree()
 		require.NoError(t, err)
