@@ -21,7 +21,8 @@ import (
 )
 
 // claims is figure h: from a trigger to its claim while nothing else goes on.
-// cid and ci-agent are processes of their own, on Postgres and one broker.
+// cid and three ci-agents are processes of their own, on Postgres and a broker:
+// three nodes of NATS, or one of RabbitMQ.
 func (b *bench) claims(ctx context.Context) (figures []figure, err error) {
 	err = onBed(ctx, func(t testing.TB) {
 		base := postgres.Start(t)
@@ -29,7 +30,7 @@ func (b *bench) claims(ctx context.Context) (figures []figure, err error) {
 			name string
 			url  func() string
 		}{
-			{"NATS", func() string { return natsServer(t) }},
+			{"NATS", func() string { return natsCluster(ctx, t) }},
 			{"RabbitMQ", func() string { return rabbitserver.Start(t).URL(t) }},
 		} {
 			took := b.claimsOn(ctx, t, base.Database(t), broker.url())
@@ -57,28 +58,17 @@ func load() string {
 
 // claimsOn measures one run after the other.
 func (b *bench) claimsOn(ctx context.Context, t testing.TB, database, queue string) (took []time.Duration) {
-	dir, err := os.MkdirTemp("", "ci-bench-")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	shared := []string{"--database", database, "--queue", queue, "--blobs", "file:" + filepath.Join(dir, "blobs")}
-	s, err := b.start(ctx, "", append(shared, "--agent", "off")...)
-	require.NoError(t, err)
-	t.Cleanup(s.stop)
-	id := "bench-" + rig.Random()
-	b.agent(ctx, t, dir, append(shared, "--id", id, "--cpus", "4", "--memory", "4GiB", "--max-load", "1")...)
-	e, err := newEngine(ctx, id)
-	require.NoError(t, err)
-	require.NoError(t, s.putJob(ctx, "bench", "true"))
-	const warm = 3 // make what all runs share
-	for i := range warm + 2*b.rounds {
+	s, engines := b.drained(ctx, t, database, queue, "bench", 4)
+	require.NoError(t, s.undrain(ctx, engines))
+	for range 2 * b.rounds {
 		r, err := s.trigger(ctx, "bench")
 		require.NoError(t, err)
 		r, err = s.wait(ctx, "bench", r.ID)
 		require.NoError(t, err)
-		if i >= warm {
-			took = append(took, r.Times.Claimed.Sub(r.Times.Triggered))
+		took = append(took, r.Times.Claimed.Sub(r.Times.Triggered))
+		for _, e := range engines {
+			require.NoError(t, e.quiet(ctx))
 		}
-		require.NoError(t, e.quiet(ctx))
 	}
 	return took
 }
@@ -99,6 +89,18 @@ func (b *bench) agent(ctx context.Context, t testing.TB, dir string, args ...str
 		kill.Stop()
 		_ = logFile.Close()
 	})
+}
+
+// natsCluster is three nodes, each a process, which keep each message twice more.
+func natsCluster(ctx context.Context, t testing.TB) string {
+	dir, err := os.MkdirTemp("", "ci-bench-nats-")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	c, err := rig.NewNATSCluster(ctx, dir, "127.0.0.1")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	require.NoError(t, c.Ready(ctx))
+	return c.URL
 }
 
 func natsServer(t testing.TB) string {

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// drainers is how many agents drain the queue, eachCores how many runs each has at a time.
+	// drainers is how many agents a fleet has here, eachCores how many runs each has at a time.
 	drainers, eachCores = 3, 2
 	// drainGoal is against the bare engine with as many containers at a time.
 	drainGoal = 0.9
@@ -27,7 +27,7 @@ const (
 // and agents are processes of their own on Postgres and NATS.
 func (b *bench) drain(ctx context.Context) (figures []figure, err error) {
 	err = onBed(ctx, func(t testing.TB) {
-		s, engines := b.drained(ctx, t)
+		s, engines := b.drained(ctx, t, postgres.Start(t).Database(t), natsServer(t), "wait", eachCores)
 		floor := b.bare(ctx, t, engines[0])
 		ids := make([]int, b.queued)
 		for i := range ids {
@@ -64,25 +64,25 @@ func (b *bench) bare(ctx context.Context, t testing.TB, e *engine) float64 {
 	return float64(n) / time.Since(began).Seconds()
 }
 
-// drained starts a cid and agents that have made what runs share, and take nothing more.
-func (b *bench) drained(ctx context.Context, t testing.TB) (*server, []*engine) {
+// drained starts a cid and agents of so many cores, which have made what runs
+// of job share, and take nothing more.
+func (b *bench) drained(ctx context.Context, t testing.TB, database, queue, job string, cores int) (*server, []*engine) {
 	dir, err := os.MkdirTemp("", "ci-bench-")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	shared := []string{"--database", postgres.Start(t).Database(t), "--queue", natsServer(t), "--blobs", "file:" + filepath.Join(dir, "blobs")}
+	shared := []string{"--database", database, "--queue", queue, "--blobs", "file:" + filepath.Join(dir, "blobs")}
 	s, err := b.start(ctx, "", append(shared, "--agent", "off")...)
 	require.NoError(t, err)
 	t.Cleanup(s.stop)
-	require.NoError(t, s.putJob(ctx, "wait", "true"))
+	require.NoError(t, s.putJob(ctx, job, "true"))
 	var engines []*engine
 	for i := range drainers {
-		id := "bench-" + rig.Random()
-		home := filepath.Join(dir, fmt.Sprint("agent", i))
+		id, home := "bench-"+rig.Random(), filepath.Join(dir, fmt.Sprint("agent", i))
 		require.NoError(t, os.Mkdir(home, 0o700))
-		b.agent(ctx, t, home, append(shared, "--id", id, "--cpus", fmt.Sprint(eachCores), "--memory", "8GiB", "--max-load", "1")...)
-		r, err := s.trigger(ctx, "wait") // by this agent: those before it drain
+		b.agent(ctx, t, home, append(shared, "--id", id, "--cpus", fmt.Sprint(cores), "--memory", "8GiB", "--max-load", "1")...)
+		r, err := s.trigger(ctx, job) // by this agent: those before it drain
 		require.NoError(t, err)
-		_, err = s.wait(ctx, "wait", r.ID)
+		_, err = s.wait(ctx, job, r.ID)
 		require.NoError(t, err)
 		require.NoError(t, s.call(ctx, "PUT", "/agents/"+id+"/drain", map[string]any{"reason": "bench"}, nil))
 		e, err := newEngine(ctx, id)

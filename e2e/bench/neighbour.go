@@ -21,8 +21,9 @@ import (
 )
 
 const (
-	// writes prints 5 MB ten times a second, as far as it is let.
-	writes = `while :; do yes "$(printf '%099d' 7)" | head -n 50000; sleep 0.1; done`
+	// writes prints 5 MB, which takes it some 40 ms, and rests for a moment: more than
+	// 50 MB/s, as far as it is let.
+	writes = `while :; do yes "$(printf '%099d' 7)" | head -n 50000; sleep 0.05; done`
 	// talks prints a line when it begins, and one a moment later.
 	talks = "echo first; sleep 1; echo second"
 	// neighbourLease is renewed each third of it.
