@@ -79,6 +79,20 @@ func (f *fakeClient) ListPipelineRuns(_ context.Context, name string, _ ci.Statu
 	return seq(runs, f.err)
 }
 
+func (f *fakeClient) WaitPipelineRuns(ctx context.Context, name string, _ int, since string) (runs []ci.PipelineRun, state string, err error) {
+	if since != "" {
+		<-ctx.Done() // nothing happens to the sample
+		return nil, "", ctx.Err()
+	}
+	for r, err := range f.ListPipelineRuns(ctx, name, "", "") {
+		if err != nil {
+			return nil, "", err
+		}
+		runs = append(runs, r)
+	}
+	return runs, "as sampled", nil
+}
+
 func (f *fakeClient) GetPipelineRun(_ context.Context, name string, id int64) (*ci.PipelineRun, error) {
 	for i := range f.pipeRuns {
 		if r := f.pipeRuns[i]; r.Pipeline == name && r.ID == id {

@@ -47,15 +47,14 @@ type route struct {
 func (s *Service) routes() []route {
 	read := []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}
 	trigger, maintain := read[:3], read[:2]
-	held := make(chan struct{}, maxHeld)
 	return []route{
 		{"GET /pipelines", read, s.listPipelines, []string{"pageSize", "pageToken"}},
 		{"GET /pipelines/{name}", read, s.getPipeline, nil},
 		{"PUT /pipelines/{name}", maintain, s.putPipeline, nil},
 		{"DELETE /pipelines/{name}", maintain, s.deletePipeline, nil},
 		{"POST /pipelines/{name}/runs", trigger, s.startRun, nil},
-		{"GET /pipelines/{name}/runs", read, s.listRuns, []string{"status", "outcome", "pageSize", "pageToken"}},
-		{"GET /pipelines/{name}/runs/{id}", read, func(r *request) (any, error) { return s.getRun(r, held) }, []string{"wait", "since"}},
+		{"GET /pipelines/{name}/runs", read, s.listRuns, []string{"status", "outcome", "pageSize", "pageToken", "wait", "since"}},
+		{"GET /pipelines/{name}/runs/{id}", read, s.getRun, []string{"wait", "since"}},
 		{"GET /pipelines/{name}/runs/{id}/graph", read, s.getGraph, nil},
 		{"GET /pipelines/{name}/runs/{id}/program", read, s.getProgram, nil},
 		{"POST /pipelines/{name}/runs/{id}/abort", trigger, s.abortRun, nil},

@@ -22,11 +22,15 @@ import (
 func schemas(t *testing.T) object {
 	t.Helper()
 	words := comments(t)
-	list := func(key, of string) object {
-		return object{text("type", "object"), text("required", []string{key, "nextPageToken"}), text("properties", object{
+	list := func(key, of string, more ...yaml.MapItem) object {
+		required := []string{key, "nextPageToken"}
+		for _, m := range more {
+			required = append(required, m.Key.(string))
+		}
+		return object{text("type", "object"), text("required", required), text("properties", append(object{
 			text(key, object{text("type", "array"), text("items", ref("schemas/"+of))}),
 			text("nextPageToken", object{text("type", "string"), text("description", "Where the next page begins; empty on the last.")}),
-		})}
+		}, more...))}
 	}
 	input := func(required []string, properties ...yaml.MapItem) object {
 		o := object{text("type", "object"), text("additionalProperties", false)}
@@ -39,7 +43,7 @@ func schemas(t *testing.T) object {
 	values := object{text("type", "object"), text("additionalProperties", object{text("type", "string")})}
 	all := object{
 		text("PipelineList", list("pipelines", "Pipeline")),
-		text("PipelineRunList", list("runs", "PipelineRun")),
+		text("PipelineRunList", list("runs", "PipelineRun", text("state", object{text("type", "string"), text("description", "The same for lists that show the same; since takes it.")}))),
 		text("PipelineGraph", object{text("type", "object"), text("required", []string{"nodes", "edges"}), text("properties", object{
 			text("nodes", object{text("type", "array"), text("items", ref("schemas/PipelineCall"))}),
 			text("edges", object{text("type", "array"), text("description", "Pairs of ids: the second call was made when the first had ended."), text("items", object{

@@ -69,11 +69,14 @@ var operations = map[string]described{
 		answers: []answer{{200, "An earlier request with the same key made this run.", "PipelineRun", []string{"Location"}}, {201, "Recorded.", "PipelineRun", []string{"Location"}}},
 	},
 	"GET /pipelines/{name}/runs": {
-		id: "listPipelineRuns", summary: "Lists the runs of a pipeline, newest first, without their calls.", more: "- as the name is all pipelines.",
-		query: append([]object{
+		id: "listPipelineRuns", summary: "Lists the runs of a pipeline, newest first, without their calls.", more: "- as the name is all pipelines.", problems: []int{429},
+		query: slices.Concat([]object{
 			param("query", "status", "string", "Only those in_progress, or done."),
 			param("query", "outcome", "string", "Only those that ended so."),
-		}, paging()...), answers: []answer{{200, "OK.", "PipelineRunList", nil}},
+		}, paging(), []object{
+			param("query", "wait", "string", "With since: holds the answer so long, at most a minute, until the first page is in another state than that. Then, or when the time is up, the list is told as it is."),
+			param("query", "since", "string", "The state of a list with the same name, status, outcome and pageSize, as it was seen."),
+		}), answers: []answer{{200, "OK.", "PipelineRunList", nil}},
 	},
 	"GET /pipelines/{name}/runs/{id}": {
 		id: "getPipelineRun", summary: "Returns a run of a pipeline with its calls.", problems: []int{429},

@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -81,9 +83,22 @@ func (s *Service) listRuns(r *request) (any, error) {
 	if f.Pipeline == anyPipeline {
 		f.Pipeline = ""
 	}
+	wait, err := r.wait()
+	if err != nil {
+		return nil, err
+	}
+	since := q.Get("since")
+	if wait >= 0 && (since == "" || token != "") {
+		return nil, ci.Errorf(ci.CodeInvalid, "wait holds the first page until it differs from one that was seen: give that one's state as since, and no pageToken")
+	}
 	if token != "" {
 		if f.Before, err = strconv.ParseInt(token, 10, 64); err != nil || f.Before < 1 {
 			return nil, ci.Errorf(ci.CodeInvalid, "pageToken %q is not one of ours", api.Cut(token, 50))
+		}
+	}
+	if wait >= 0 {
+		if err := s.holdList(r.Context(), f, wait, since); err != nil {
+			return nil, err
 		}
 	}
 	list, err := s.Journal.ListRuns(r.Context(), f)
@@ -94,7 +109,62 @@ func (s *Service) listRuns(r *request) (any, error) {
 	if len(list) == size {
 		next = strconv.FormatInt(list[size-1].ID, 10)
 	}
-	return map[string]any{"runs": list, "nextPageToken": next}, nil
+	return map[string]any{"runs": list, "nextPageToken": next, "state": stateOf(list)}, nil
+}
+
+// holdList returns once the list of a filter is in another state than since, its
+// time is up, or the server stops.
+func (s *Service) holdList(ctx context.Context, f journal.Filter, wait time.Duration, since string) error {
+	free, err := s.seat()
+	if err != nil {
+		return err
+	}
+	defer free()
+	ctx, cancel := context.WithTimeout(ctx, min(wait, longestWait))
+	defer cancel()
+	list, leave := s.lists.join(f)
+	defer leave()
+	tick := time.NewTicker(glance)
+	defer tick.Stop()
+	for last := time.Now(); ; {
+		state, err := list.now(ctx, last, func(ctx context.Context) (string, error) {
+			runs, err := s.Journal.ListHeads(ctx, f)
+			return stateOf(runs), err
+		})
+		if ctx.Err() != nil {
+			return nil // the list is told as it is
+		}
+		if err != nil || state != since {
+			return err
+		}
+		last = time.Now()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.Stop:
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// stateOf is the same for two lists that show the same, whichever process has made them.
+func stateOf(list []ci.PipelineRun) string {
+	h := sha256.New()
+	for _, r := range list {
+		_, _ = fmt.Fprintf(h, "%d %s %s %q %d\n", r.ID, r.Status, r.Outcome, r.Reason, r.AbortRequestedAt.UnixMicro()) // a hash takes all
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// seat takes one of the places of answers that are held.
+func (s *Service) seat() (free func(), err error) {
+	select {
+	case s.held <- struct{}{}:
+		return func() { <-s.held }, nil
+	default:
+		return nil, ci.Errorf(ci.CodeTooMany, "%d answers are held already; try again in a moment", maxHeld)
+	}
 }
 
 func (s *Service) load(r *request) (*ci.PipelineRun, error) {
@@ -107,14 +177,14 @@ func (s *Service) load(r *request) (*ci.PipelineRun, error) {
 
 const (
 	longestWait = time.Minute
-	// glance is how often a held answer looks whether the run is done.
+	// glance is how often a held answer looks whether something has changed.
 	glance = 500 * time.Millisecond
 )
 
 // getRun answers with a run. With wait the answer is held until the run is
 // done, or differs from what the caller has seen: since=N is how many of its
 // calls have begun or ended.
-func (s *Service) getRun(r *request, held chan struct{}) (any, error) {
+func (s *Service) getRun(r *request) (any, error) {
 	wait, since, err := r.hold()
 	if err != nil {
 		return nil, err
@@ -123,12 +193,11 @@ func (s *Service) getRun(r *request, held chan struct{}) (any, error) {
 	if err != nil || wait < 0 {
 		return run, err
 	}
-	select {
-	case held <- struct{}{}:
-		defer func() { <-held }()
-	default:
-		return nil, ci.Errorf(ci.CodeTooMany, "%d answers are held already; try again in a moment", maxHeld)
+	free, err := s.seat()
+	if err != nil {
+		return nil, err
 	}
+	defer free()
 	ctx, cancel := context.WithTimeout(r.Context(), min(wait, longestWait))
 	defer cancel()
 	return s.hold(ctx, r, run, since)
@@ -137,25 +206,35 @@ func (s *Service) getRun(r *request, held chan struct{}) (any, error) {
 // hold is how long the answer is to be held, -1 where it is not, and since
 // which state of the run; -1 for until its end.
 func (r *request) hold() (wait time.Duration, since int, err error) {
-	q := r.URL.Query()
-	wait, since = -1, -1
-	if q.Has("wait") {
-		if wait, err = time.ParseDuration(q.Get("wait")); err != nil || wait < 0 {
-			return 0, 0, ci.Errorf(ci.CodeInvalid, "wait %q is no duration; an example is 30s", api.Cut(q.Get("wait"), 50))
-		}
-	}
-	if text := q.Get("since"); text != "" {
+	since = -1
+	if text := r.URL.Query().Get("since"); text != "" {
 		if since, err = strconv.Atoi(text); err != nil {
 			return 0, 0, ci.Errorf(ci.CodeInvalid, "since %q is no number", api.Cut(text, 50))
 		}
 	}
-	return wait, since, nil
+	wait, err = r.wait()
+	return wait, since, err
+}
+
+// wait is how long the answer is to be held, -1 where it is not.
+func (r *request) wait() (time.Duration, error) {
+	q := r.URL.Query()
+	if !q.Has("wait") {
+		return -1, nil
+	}
+	wait, err := time.ParseDuration(q.Get("wait"))
+	if err != nil || wait < 0 {
+		return 0, ci.Errorf(ci.CodeInvalid, "wait %q is no duration; an example is 30s", api.Cut(q.Get("wait"), 50))
+	}
+	return wait, nil
 }
 
 func (s *Service) hold(ctx context.Context, r *request, run *ci.PipelineRun, since int) (any, error) {
+	shown, leave := s.shown.join(run.ID)
+	defer leave()
 	tick := time.NewTicker(glance)
 	defer tick.Stop()
-	for !run.Finished() && (since < 0 || run.Progress() == since) {
+	for last := time.Now(); !run.Finished() && (since < 0 || run.Progress() == since); {
 		select {
 		case <-ctx.Done():
 			return run, nil
@@ -163,10 +242,16 @@ func (s *Service) hold(ctx context.Context, r *request, run *ci.PipelineRun, sin
 			return run, nil
 		case <-tick.C:
 		}
-		var err error
-		if run, err = s.load(r); err != nil {
+		next, err := shown.now(ctx, last, func(ctx context.Context) (*ci.PipelineRun, error) {
+			return s.Journal.GetRun(ctx, run.Pipeline, run.ID)
+		})
+		if ctx.Err() != nil {
+			return run, nil
+		}
+		if err != nil {
 			return nil, err
 		}
+		run, last = next, time.Now()
 	}
 	return run, nil
 }

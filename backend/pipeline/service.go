@@ -71,6 +71,9 @@ type Service struct {
 	Config
 	due      chan struct{} // something may be due
 	bodyTime time.Duration // in which a request's body must arrive
+	held     chan struct{} // a place for each answer that is held
+	lists    shared[journal.Filter, string]
+	shown    shared[int64, *ci.PipelineRun]
 }
 
 // New checks the configuration and fills in defaults.
@@ -92,7 +95,7 @@ func New(c Config) (*Service, error) {
 	c.Look = cmp.Or(c.Look, 30*time.Second)
 	c.Lease = cmp.Or(c.Lease, 30*time.Second)
 	c.MaxAge = cmp.Or(c.MaxAge, 30*24*time.Hour)
-	return &Service{Config: c, due: make(chan struct{}, 1), bodyTime: defaultBodyTime}, nil
+	return &Service{Config: c, due: make(chan struct{}, 1), bodyTime: defaultBodyTime, held: make(chan struct{}, maxHeld)}, nil
 }
 
 // now is the time as the journal keeps it.

@@ -3,10 +3,8 @@ package web
 import (
 	"context"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"ci/pkg/ci"
 )
@@ -198,25 +196,27 @@ func (v *visit) answerPipeline() (string, error) {
 	return pipelineRunURL(name, id) + "?done=answered", err
 }
 
-// pipelinePause is how often lists of runs of pipelines are looked at: nothing tells of them.
-const pipelinePause = 2 * time.Second
-
 // livePipelines tells a list that something on it has changed.
 func (v *visit) livePipelines() error {
 	name := v.r.URL.Query().Get("pipeline")
 	if name != "" && ci.ValidateName(name) != nil {
 		return ci.Errorf(ci.CodeNotFound, "there is no such pipeline")
 	}
-	before, err := first(listed, v.api.ListPipelineRuns(v.r.Context(), name, "", ""))
+	_, state, err := v.api.WaitPipelineRuns(v.r.Context(), name, listed, "")
 	if err != nil {
 		return err
 	}
 	return v.liveWhile(func(ctx context.Context) (changed, over bool, err error) {
-		wait(ctx, pipelinePause)
-		now, err := first(listed, v.api.ListPipelineRuns(ctx, name, "", ""))
-		changed = !slices.EqualFunc(before, now, sameRun)
-		before = now
-		return changed, false, err
+		held, cancel := context.WithTimeout(ctx, pingEvery)
+		defer cancel()
+		_, next, err := v.api.WaitPipelineRuns(held, name, listed, state)
+		if held.Err() != nil && ctx.Err() == nil {
+			return false, false, nil
+		}
+		if err == nil {
+			state = next
+		}
+		return err == nil, false, err
 	})
 }
 

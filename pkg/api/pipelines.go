@@ -125,6 +125,34 @@ func (c *Client) ListPipelineRuns(ctx context.Context, name string, status ci.St
 	})
 }
 
+// WaitPipelineRuns returns the newest n runs of a pipeline, 500 at the most and without
+// their calls, once they are in another state than since, which is that of a
+// call before; "" answers at once. Name "" is all pipelines. Only an error or the end of ctx stop it sooner.
+// Servers that can't hold the answer return the state "".
+func (c *Client) WaitPipelineRuns(ctx context.Context, name string, n int, since string) (runs []ci.PipelineRun, state string, err error) {
+	if name == "" {
+		name = "-"
+	}
+	a := ask{method: http.MethodGet, path: "/pipelines/" + name + "/runs", query: url.Values{"pageSize": {strconv.Itoa(n)}}, again: true}
+	if since != "" {
+		a.query.Set("wait", hold.String())
+		a.query.Set("since", since)
+	}
+	var page struct {
+		Runs  []ci.PipelineRun
+		State string
+	}
+	err = c.holding(ctx, func() (bool, error) {
+		page.Runs = nil
+		_, err := c.document(ctx, a, &page)
+		return since == "" || page.State != since, err
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	return page.Runs, page.State, nil
+}
+
 // AbortPipelineRun asks for the end of a run, and of all runs that it has
 // triggered. One that is done is ci.CodeConflict.
 func (c *Client) AbortPipelineRun(ctx context.Context, name string, id int64) (run *ci.PipelineRun, err error) {

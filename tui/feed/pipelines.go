@@ -20,6 +20,7 @@ type PipelineClient interface {
 	RunPipeline(ctx context.Context, name string, parameters map[string]string, key string) (*ci.PipelineRun, error)
 	RerunPipeline(ctx context.Context, name string, id int64, failed bool, key string) (*ci.PipelineRun, error)
 	ListPipelineRuns(ctx context.Context, name string, status ci.Status, outcome ci.Outcome) iter.Seq2[ci.PipelineRun, error]
+	WaitPipelineRuns(ctx context.Context, name string, n int, since string) (runs []ci.PipelineRun, state string, err error)
 	GetPipelineRun(ctx context.Context, name string, id int64) (*ci.PipelineRun, error)
 	WaitPipelineRun(ctx context.Context, name string, id int64, since int) (*ci.PipelineRun, error)
 	AbortPipelineRun(ctx context.Context, name string, id int64) (*ci.PipelineRun, error)
@@ -28,11 +29,13 @@ type PipelineClient interface {
 
 const (
 	// pipelinesEvery is how often pipelines are asked for while somebody looks at
-	// them: runs' events tell of most that happens to them, but not of all.
+	// them, where a server can't hold its answer until something has changed.
 	pipelinesEvery = 2 * time.Second
+	// pipelinesCalm is how long changes are gathered.
+	pipelinesCalm = 500 * time.Millisecond
 	// watchedFor is how long somebody counts as looking.
 	watchedFor = 5 * time.Second
-	// heldFor is how long an answer about a pipeline's run is held, at most.
+	// heldFor is how long an answer about pipelines' runs is held, at most.
 	heldFor      = 20 * time.Second
 	maxPipelines = 1000
 )
@@ -43,6 +46,8 @@ type Pipelines struct {
 	At   time.Time
 	List []ci.Pipeline    // by name
 	Runs []ci.PipelineRun // newest first, without their calls
+	// state is what Runs show, for the server; "" where it does not say.
+	state string
 	// Err is why the rest is not up to date.
 	Err error
 }
@@ -73,7 +78,7 @@ func (f *Feed) LookAtPipelines() (p Pipelines) {
 	if p.List, p.Err = take(f.pipes.ListPipelines(ctx), maxPipelines); p.Err != nil {
 		return p
 	}
-	if p.Runs, p.Err = take(f.pipes.ListPipelineRuns(ctx, "", "", ""), PageOfRuns); p.Err == nil {
+	if p.Runs, p.state, p.Err = f.pipes.WaitPipelineRuns(ctx, "", PageOfRuns, ""); p.Err == nil {
 		p.At = f.now()
 	}
 	return p
@@ -93,17 +98,49 @@ func (f *Feed) pipelines(send func(tea.Msg)) {
 		}
 		p.Err = next.Err
 		send(p)
-		every := runsEvery
-		if f.watched() {
-			every = pipelinesEvery
+		f.restPipelines(p)
+	}
+}
+
+// restPipelines waits until pipelines are to be looked at again: while somebody does, that is when something has changed.
+func (f *Feed) restPipelines(p Pipelines) {
+	changed := make(chan struct{})
+	every := runsEvery
+	if f.watched() {
+		every = pipelinesEvery
+		if p.state != "" && p.Err == nil {
+			ctx, cancel := context.WithTimeout(f.ctx, heldFor)
+			go func() {
+				defer close(changed)
+				f.pipelinesChange(ctx, p.state)
+			}()
+			defer func() { cancel(); <-changed }()
+			every = heldFor
 		}
-		t := time.NewTimer(every)
-		select {
-		case <-t.C:
-		case <-f.wakePipes:
-		case <-f.ctx.Done():
-		}
-		t.Stop()
+	}
+	t := time.NewTimer(every)
+	defer t.Stop()
+	select {
+	case <-changed:
+	case <-t.C:
+	case <-f.wakePipes:
+	case <-f.ctx.Done():
+	}
+}
+
+// pipelinesChange returns once the list is in another state. One that changes all the time is told of now and then.
+func (f *Feed) pipelinesChange(ctx context.Context, since string) {
+	begun := time.Now()
+	_, _, err := f.pipes.WaitPipelineRuns(ctx, "", PageOfRuns, since)
+	pause := pipelinesCalm - time.Since(begun)
+	if err != nil {
+		pause = pipelinesEvery
+	}
+	t := time.NewTimer(max(pause, 0))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
 	}
 }
 

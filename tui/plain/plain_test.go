@@ -115,6 +115,10 @@ func (f *fakePipelines) ListPipelineRuns(context.Context, string, ci.Status, ci.
 	return list(asking())
 }
 
+func (f *fakePipelines) WaitPipelineRuns(context.Context, string, int, string) ([]ci.PipelineRun, string, error) {
+	return []ci.PipelineRun{asking()}, "", nil
+}
+
 func (f *fakePipelines) GetPipelineRun(context.Context, string, int64) (*ci.PipelineRun, error) {
 	r := asking()
 	return &r, nil

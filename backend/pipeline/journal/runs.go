@@ -137,7 +137,26 @@ type Filter struct {
 
 // ListRuns returns runs, newest first, without their calls.
 func (j *Journal) ListRuns(ctx context.Context, f Filter) ([]ci.PipelineRun, error) {
-	where, args := "id > ?", []any{0}
+	where, args := f.where()
+	return j.runs(ctx, j.db, where, args...)
+}
+
+// ListHeads is ListRuns with nothing of a run but what changes while it goes on.
+func (j *Journal) ListHeads(ctx context.Context, f Filter) (list []ci.PipelineRun, err error) {
+	where, args := f.where()
+	err = j.each(ctx, j.db, func(r *sql.Rows) error {
+		var run ci.PipelineRun
+		var abort int64
+		err := r.Scan(&run.ID, &run.Status, &run.Outcome, &run.Reason, &abort)
+		run.AbortRequestedAt = moment(abort)
+		list = append(list, run)
+		return err
+	}, "SELECT id, status, outcome, reason, abort_at FROM pipeline_runs WHERE "+where, args...)
+	return list, err
+}
+
+func (f Filter) where() (where string, args []any) {
+	where, args = "id > ?", []any{0}
 	and := func(condition string, value any) {
 		where += " AND " + condition
 		args = append(args, value)
@@ -154,7 +173,7 @@ func (j *Journal) ListRuns(ctx context.Context, f Filter) ([]ci.PipelineRun, err
 	if f.Before > 0 {
 		and("id < ?", f.Before)
 	}
-	return j.runs(ctx, j.db, where+" ORDER BY id DESC LIMIT ?", append(args, f.Limit)...)
+	return where + " ORDER BY id DESC LIMIT ?", append(args, f.Limit)
 }
 
 // RequestAbort notes that somebody wants a run's end. A done run is ci.CodeConflict.
