@@ -26,7 +26,8 @@ type Uplink interface {
 	runner.Uplink
 	// Claim takes a queued run. Repeating a claim with the same ID succeeds
 	// again. ci.CodeConflict and ci.CodeNotFound mean that it is not to be had,
-	// ci.CodeForbidden that this agent is to take nothing, and others may.
+	// ci.CodeForbidden that this agent is to take nothing, and others may. Any
+	// other error may hide a yes, unless ci.ErrUnclaimed is in its chain.
 	Claim(ctx context.Context, c ci.Claim) (*ci.Work, error)
 	// Renew keeps the claims alive, all in one call, with a verdict for each.
 	Renew(ctx context.Context, agent string, claims []ci.Claim) ([]ci.Verdict, error)
@@ -168,8 +169,6 @@ type Agent struct {
 	births sync.Mutex
 	admit  chan struct{} // something changed that admission looks at
 	beat   chan struct{} // something changed that the backend should know
-	// unsure are claims whose answer never came: the next try must use the same id. Only the pull loop uses it.
-	unsure map[int64]unsure
 }
 
 // New checks cfg and makes an agent.
@@ -188,7 +187,6 @@ func New(cfg Config) (*Agent, error) {
 		kept:    map[ci.Lane]time.Time{},
 		admit:   make(chan struct{}, 1),
 		beat:    make(chan struct{}, 1),
-		unsure:  map[int64]unsure{},
 	}, nil
 }
 

@@ -3,26 +3,16 @@ package agentd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/google/uuid"
 
 	"ci/agentd/admission"
 	"ci/pkg/ci"
 )
 
 const (
-	// claimPatience is how long one claim is tried before the message goes back.
-	claimPatience = 5 * time.Second
-	// claimTimeout bounds one try. It is longer than claimPatience: when a thousand
-	// agents claim at once the database answers late, and a try that is given up
-	// and made again only adds to what it has to do. All tries together stay well
-	// below the time after which the queue gives the message to another agent.
-	claimTimeout = 15 * time.Second
 	// settleTimeout bounds an Ack or a Nak: losing either costs time only.
 	settleTimeout = 5 * time.Second
 	// nakDelay is how long a message rests when the backend could not be asked about it.
@@ -120,11 +110,15 @@ func (a *Agent) take(ctx context.Context, d ci.Delivery) {
 		a.ack(ctx, d)
 		return
 	}
-	work, claim, claimed, err := a.claim(ctx, d.Run)
+	try, err := a.newTry(d.Run)
+	var work *ci.Work
+	if err == nil {
+		work, err = a.claim(ctx, try, claimPatience, claimTimeout)
+	}
 	code := ci.CodeOf(err)
 	switch {
 	case err == nil:
-		a.start(ctx, work, claim, claimed)
+		a.start(ctx, work, try.claim, try.first)
 		a.ack(ctx, d)
 	case code == ci.CodeConflict || code == ci.CodeNotFound:
 		a.log.Debug("the run went to someone else", "run", d.Run, "err", err)
@@ -136,6 +130,9 @@ func (a *Agent) take(ctx context.Context, d ci.Delivery) {
 	default:
 		a.log.Warn("the run could not be claimed; its message goes back", "run", d.Run, "err", err)
 		a.nak(ctx, d, nakDelay)
+		if try != nil && try.unsure {
+			a.clear(ctx, try)
+		}
 	}
 }
 
@@ -147,52 +144,6 @@ func (a *Agent) taken(ctx context.Context, t *ci.Taken) {
 		return
 	}
 	a.start(ctx, t.Work, t.Claim, t.Since)
-}
-
-// claim takes a run in the database. An answer that never came may have been
-// a yes, so later tries for the same run repeat the same claim.
-func (a *Agent) claim(ctx context.Context, run int64) (work *ci.Work, c ci.Claim, sent time.Time, err error) {
-	try, again := a.unsure[run]
-	if !again || time.Since(try.first) > a.selfKill()/2 {
-		id, err := uuid.NewV7()
-		if err != nil {
-			return nil, c, sent, fmt.Errorf("make a claim id: %w", err)
-		}
-		try = unsure{claim: ci.Claim{Run: run, Agent: a.cfg.ID, ID: id.String()}, first: time.Now()}
-	}
-	begin := time.Now()
-	for wait := 100 * time.Millisecond; ; wait *= 2 {
-		work, err = a.claimOnce(ctx, try.claim)
-		code := ci.CodeOf(err)
-		if err == nil || code == ci.CodeConflict || code == ci.CodeNotFound || code == ci.CodeForbidden {
-			delete(a.unsure, run)
-			return work, try.claim, try.first, err
-		}
-		if ctx.Err() != nil || time.Since(begin) > claimPatience {
-			if len(a.unsure) > 1000 { // their leases have long run out
-				clear(a.unsure)
-			}
-			a.unsure[run] = try
-			return nil, try.claim, try.first, err
-		}
-		sleep(ctx, wait)
-	}
-}
-
-// unsure is a claim whose answer never came. Its lease may count from its first try.
-type unsure struct {
-	claim ci.Claim
-	first time.Time
-}
-
-func (a *Agent) claimOnce(ctx context.Context, c ci.Claim) (*ci.Work, error) {
-	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
-	defer cancel()
-	work, err := a.cfg.Uplink.Claim(ctx, c)
-	if err == nil && work == nil {
-		return nil, ci.Errorf(ci.CodeInternal, "the backend answered the claim of run %d without any work", c.Run)
-	}
-	return work, err
 }
 
 func (a *Agent) holds(run int64) bool {

@@ -16,18 +16,18 @@ const deadlineMargin = time.Minute
 
 // Claim gives a queued run to one agent. Who comes second gets
 // ci.CodeConflict. The same claim again succeeds again, so a lost answer
-// costs nothing.
+// costs nothing. ci.ErrUnclaimed is in the chain of what fails before the run is asked for.
 func (e *Engine) Claim(ctx context.Context, c ci.Claim) (*ci.Work, error) {
 	queued, err := e.Store.GetRun(ctx, "", c.Run)
 	if err != nil {
-		return nil, err
+		return nil, ci.Unclaimed(err)
 	}
 	if queued.Spec == nil {
 		return nil, ci.Errorf(ci.CodeConflict, "run %d is not planned yet", c.Run)
 	}
 	config, err := e.Store.GetConfig(ctx)
 	if err != nil {
-		return nil, err
+		return nil, ci.Unclaimed(err)
 	}
 	timeout, grace := timeoutOf(queued.Spec, config), time.Duration(config.AbortGrace)
 	bearer, hash := runToken(queued)
@@ -37,7 +37,7 @@ func (e *Engine) Claim(ctx context.Context, c ci.Claim) (*ci.Work, error) {
 	}
 	refused, err := e.prepareAccess(ctx, queued, c, work)
 	if err != nil {
-		return nil, err
+		return nil, ci.Unclaimed(err)
 	}
 	var run *ci.Run
 	err = e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) (err error) {

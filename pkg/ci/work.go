@@ -2,6 +2,7 @@ package ci
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -13,6 +14,21 @@ type Claim struct {
 	// ID is a UUID that the agent makes for this one claim. A repeated claim with the same ID succeeds again.
 	ID string
 }
+
+// ErrUnclaimed is in the chain of a claim's error that certainly left the run
+// as it was. Without it, who has not got an answer may hold the run all the same.
+var ErrUnclaimed = errors.New("nothing was claimed")
+
+// Unclaimed adds ErrUnclaimed to err's chain. Code and sentence stay.
+func Unclaimed(err error) error { return unclaimed{err} }
+
+type unclaimed struct{ error }
+
+// Unwrap returns what went wrong.
+func (u unclaimed) Unwrap() error { return u.error }
+
+// Is says that u is ErrUnclaimed too.
+func (unclaimed) Is(target error) bool { return target == ErrUnclaimed }
 
 // Work is what an agent gets for a claim: all it needs to carry out the run.
 type Work struct {
