@@ -77,7 +77,7 @@ type table struct {
 
 func newTable(to io.Writer, kind string) *table {
 	t := &table{w: tabwriter.NewWriter(to, 0, 4, 2, ' ', 0), first: map[string]float64{}}
-	fmt.Fprintf(t.w, "%s\tagents\tstored\truns/s\tstatements\tcommits\tbytes\tmessages\tCPU\tconnections\tclaim p50\tp95\tp99\t×\n", strings.ToUpper(kind))
+	fmt.Fprintf(t.w, "%s\tagents\tstored\truns/s\tlost\tstatements\tcommits\tbytes\tmessages\tCPU\tconnections\tclaim p50\tp95\tp99\t×\n", strings.ToUpper(kind))
 	return t
 }
 
@@ -85,16 +85,16 @@ func (t *table) flush() { _ = t.w.Flush() }
 
 // row prints costs for each run, or for each agent and second of an idle fleet.
 func (t *table) row(what string, agents, stored int, c *cost, claims []time.Duration) {
-	per, rate, unit := float64(agents)*c.took.Seconds(), "", "/agent/s"
+	per, rate, lost, unit := float64(agents)*c.took.Seconds(), "", "", "/agent/s"
 	if c.runs > 0 {
-		per, rate, unit = float64(c.runs), fmt.Sprintf("%.0f", float64(c.runs)/c.took.Seconds()), "/run"
+		per, rate, lost, unit = float64(c.runs), fmt.Sprintf("%.0f", float64(c.runs)/c.took.Seconds()), fmt.Sprint(c.lost), "/run"
 	}
 	statements := max(float64(c.statements)/per, 0.01) // what is left of almost nothing is no ratio
 	key := what[:min(4, len(what))]
 	if t.first[key] == 0 {
 		t.first[key] = statements
 	}
-	fmt.Fprintf(t.w, "%s\t%d\t%d\t%s\t%.2f%s\t%.2f\t%.0f\t%.2f\t%s\t%d\t%s\t%s\t%s\t%.2f\n", what, agents, stored, rate,
+	fmt.Fprintf(t.w, "%s\t%d\t%d\t%s\t%s\t%.2f%s\t%.2f\t%.0f\t%.2f\t%s\t%d\t%s\t%s\t%s\t%.2f\n", what, agents, stored, rate, lost,
 		statements, unit, float64(c.transactions)/per, float64(c.written)/per, float64(c.asks)/per,
 		(c.cpu / time.Duration(max(1, int64(per)))).Round(10*time.Microsecond), c.connections,
 		quantile(claims, 0.50), quantile(claims, 0.95), quantile(claims, 0.99), statements/t.first[key])

@@ -154,6 +154,7 @@ func (f *fleet) stop() {
 type cost struct {
 	took         time.Duration
 	runs         int
+	lost         int   // of these runs: their agent had to kill them, or did not renew their lease
 	statements   int64 // all of agents and cids, without BEGIN and COMMIT
 	transactions int64
 	written      int64 // bytes that the database grew by, or logged
@@ -230,7 +231,7 @@ func (f *fleet) probe(ctx context.Context, n int) ([]time.Duration, error) {
 // drain triggers all runs at once and waits for the last one's end.
 func (f *fleet) drain(ctx context.Context, n int) (*cost, error) {
 	changed := f.claims.begin()
-	return f.during(ctx, func() (int, error) {
+	c, err := f.during(ctx, func() (int, error) {
 		for left := n; left > 0; left -= engine.MaxBatch {
 			batch := slices.Repeat([]ci.Trigger{{Job: job, By: "bench"}}, min(left, engine.MaxBatch))
 			if _, err := f.cids[0].TriggerBatch(ctx, batch); err != nil {
@@ -239,6 +240,10 @@ func (f *fleet) drain(ctx context.Context, n int) (*cost, error) {
 		}
 		return n, f.await(ctx, changed, n)
 	})
+	if err == nil {
+		c.lost = f.claims.failures()
+	}
+	return c, err
 }
 
 var errStuck = errors.New("no run has ended for two minutes")

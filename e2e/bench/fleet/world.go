@@ -167,6 +167,7 @@ func (w *world) close() {
 type claims struct {
 	mu   sync.Mutex
 	at   map[int64]time.Duration
+	lost int           // that have not succeeded
 	done chan struct{} // told when one more is done
 }
 
@@ -174,6 +175,9 @@ func (c *claims) observe(r *ci.Run) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at[r.ID] = r.Times.Claimed.Sub(r.Times.Triggered)
+	if r.Outcome != ci.OutcomeSucceeded {
+		c.lost++
+	}
 	if c.done != nil {
 		select {
 		case c.done <- struct{}{}:
@@ -186,7 +190,7 @@ func (c *claims) observe(r *ci.Run) {
 func (c *claims) begin() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.at, c.done = map[int64]time.Duration{}, make(chan struct{}, 1)
+	c.at, c.lost, c.done = map[int64]time.Duration{}, 0, make(chan struct{}, 1)
 	return c.done
 }
 
@@ -194,6 +198,12 @@ func (c *claims) count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.at)
+}
+
+func (c *claims) failures() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lost
 }
 
 func (c *claims) all() []time.Duration {
