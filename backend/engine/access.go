@@ -207,7 +207,7 @@ func (e *Engine) denied(run *ci.Run, err error) (*ci.End, error) {
 
 // refuse ends a run that was claimed only to be ended: what it needs can't be had.
 func (e *Engine) refuse(ctx context.Context, c ci.Claim, end ci.End) error {
-	if err := e.end(ctx, c.Run, &c, nil, end, nil); err != nil {
+	if err := e.end(ctx, ending{run: c.Run, claim: &c}, end); err != nil {
 		return err
 	}
 	return ci.Errorf(ci.CodeConflict, "run %d has ended: %s", c.Run, end.Reason)

@@ -61,6 +61,9 @@ type Config struct {
 	AccessFor time.Duration
 	// Sweep is the time between two looks for stale, expired and overdue runs. Default 5 s.
 	Sweep time.Duration
+	// CountFor is how long the consoles of runs that end without their agent are
+	// read for their hashes, all of a round together. Default 10 s.
+	CountFor time.Duration
 	// NewTrace begins the trace of a run of a job that is triggered in none; nil
 	// says that no spans are sent of runs.
 	NewTrace func(ctx context.Context, job string) *ci.Trace
@@ -90,6 +93,7 @@ func New(c Config) (*Engine, error) {
 	defaultTo(&c.PlanFor, time.Minute)
 	defaultTo(&c.AccessFor, 2*time.Minute)
 	defaultTo(&c.Sweep, 5*time.Second)
+	defaultTo(&c.CountFor, 10*time.Second)
 	if c.Observe == nil {
 		c.Observe = func(*ci.Run) {}
 	}

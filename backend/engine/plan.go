@@ -193,7 +193,7 @@ func (e *Engine) planFailed(ctx context.Context, run *ci.Run, cause error) {
 	if ci.CodeOf(cause) == ci.CodeInternal {
 		reason = "the run could not be planned: an internal error of the server; its log says more"
 	}
-	err := e.end(ctx, run.ID, nil, []ci.Phase{ci.PhasePlanning}, ci.End{Outcome: ci.OutcomeError, Reason: reason}, nil)
+	err := e.end(ctx, ending{run: run.ID, from: []ci.Phase{ci.PhasePlanning}}, ci.End{Outcome: ci.OutcomeError, Reason: reason})
 	if err != nil && ci.CodeOf(err) != ci.CodeConflict {
 		e.Log.Warn("plan: the failure is not recorded; the sweeper tries again", "run", run.ID, "err", err)
 	}

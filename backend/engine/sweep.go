@@ -154,15 +154,16 @@ func (e *Engine) replan(ctx context.Context) error {
 // their containers before, by its own clock.
 func (e *Engine) reap(ctx context.Context) error {
 	runs, err := e.Store.ExpiredRuns(ctx, e.Store.Now(), sweepBatch)
-	for i := range runs {
-		e.lose(ctx, &runs[i], fmt.Sprintf("its agent %s has not been heard of for %s", runs[i].Agent, e.Lease), e.expired(&runs[i]))
-	}
+	until := time.Now().Add(e.CountFor) // for all of them: the next round must not wait for each
+	eachRun(runs, func(r *ci.Run) {
+		e.lose(ctx, r, fmt.Sprintf("its agent %s has not been heard of for %s", r.Agent, e.Lease), ending{still: e.expired(r), countUntil: until})
+	})
 	return err
 }
 
 // expired says whether a run's lease is over still: its agent may have renewed
 // it since the sweeper looked, and then holds the run rightly.
-func (e *Engine) expired(r *ci.Run) still {
+func (e *Engine) expired(r *ci.Run) func(ctx context.Context, tx *store.Tx) error {
 	return func(ctx context.Context, tx *store.Tx) error {
 		if err := tx.HoldRun(ctx, ci.Claim{Run: r.ID, Agent: r.Agent, ID: r.Claim}); err != nil {
 			return err
@@ -178,13 +179,13 @@ func (e *Engine) expired(r *ci.Run) still {
 	}
 }
 
-func (e *Engine) lose(ctx context.Context, r *ci.Run, why string, yes still) {
+func (e *Engine) lose(ctx context.Context, r *ci.Run, why string, x ending) {
 	again := "The script had not begun: it is safe to run it again."
 	if r.ScriptStarted {
 		again = "The script had begun, so it is not started again by itself: trigger a new run if that is safe."
 	}
-	c := ci.Claim{Run: r.ID, Agent: r.Agent, ID: r.Claim}
-	err := e.end(ctx, r.ID, &c, []ci.Phase{r.Phase}, ci.End{Outcome: ci.OutcomeLost, Reason: "Lost: " + why + ". " + again, ExitCode: r.ExitCode, ScriptStarted: r.ScriptStarted}, yes)
+	x.run, x.claim, x.from = r.ID, &ci.Claim{Run: r.ID, Agent: r.Agent, ID: r.Claim}, []ci.Phase{r.Phase}
+	err := e.end(ctx, x, ci.End{Outcome: ci.OutcomeLost, Reason: "Lost: " + why + ". " + again, ExitCode: r.ExitCode, ScriptStarted: r.ScriptStarted})
 	if ci.CodeOf(err) != ci.CodeConflict {
 		e.warn("lost", err)
 	}
@@ -214,12 +215,12 @@ func (e *Engine) Held(ctx context.Context, agent string) ([]int64, error) {
 // ends nothing that was claimed since.
 func (e *Engine) DisownRuns(ctx context.Context, agent string, ids []int64) error {
 	runs, err := e.Store.HeldRuns(ctx, agent, sweepBatch)
-	for i := range runs {
-		if !slices.Contains(ids, runs[i].ID) {
-			continue
+	until := time.Now().Add(e.CountFor)
+	eachRun(runs, func(r *ci.Run) {
+		if slices.Contains(ids, r.ID) {
+			e.lose(ctx, r, fmt.Sprintf("its agent %s was restarted while it was %s", agent, r.Phase), ending{countUntil: until})
 		}
-		e.lose(ctx, &runs[i], fmt.Sprintf("its agent %s was restarted while it was %s", agent, runs[i].Phase), nil)
-	}
+	})
 	return err
 }
 
@@ -227,19 +228,19 @@ func (e *Engine) DisownRuns(ctx context.Context, agent string, ids []int64) erro
 // there. The agent learns of it with its next renewal.
 func (e *Engine) overdue(ctx context.Context) error {
 	runs, err := e.Store.OverdueRuns(ctx, e.Store.Now(), sweepBatch)
-	for i := range runs {
-		r := &runs[i]
+	until := time.Now().Add(e.CountFor)
+	eachRun(runs, func(r *ci.Run) {
 		if r.Phase == ci.PhaseCollecting && e.Store.Now().Sub(r.Deadline) < collectMargin {
-			continue // its script has ended in time; storing results may take longer
+			return // its script has ended in time; storing results may take longer
 		}
 		c := ci.Claim{Run: r.ID, Agent: r.Agent, ID: r.Claim}
-		endErr := e.end(ctx, r.ID, &c, []ci.Phase{r.Phase}, ci.End{
+		endErr := e.end(ctx, ending{run: r.ID, claim: &c, from: []ci.Phase{r.Phase}, countUntil: until}, ci.End{
 			Outcome: ci.OutcomeTimedOut, ExitCode: r.ExitCode, ScriptStarted: r.ScriptStarted,
 			Reason: fmt.Sprintf("Timed out: the run was past its deadline and its agent %s had not ended it.", r.Agent),
-		}, nil)
+		})
 		if ci.CodeOf(endErr) != ci.CodeConflict {
 			e.warn("overdue", endErr)
 		}
-	}
+	})
 	return err
 }

@@ -23,6 +23,13 @@ func (tx *Tx) HoldRun(ctx context.Context, c ci.Claim) error {
 	return ci.Errorf(ci.CodeConflict, "run %d is not held by this claim: %s", c.Run, standing(there, &c))
 }
 
+// LockRun keeps everybody else from changing a run and from holding it, until
+// the transaction ends; who held it has ended theirs by then.
+func (tx *Tx) LockRun(ctx context.Context, id int64) error {
+	_, err := one(ctx, tx.s, idPlaces, "SELECT id FROM runs WHERE id = ?"+tx.d.exclude, id)
+	return err
+}
+
 // RenewRuns prolongs an agent's leases in one statement; none is made shorter.
 // It returns a verdict for each claim, in their order.
 func (tx *Tx) RenewRuns(ctx context.Context, agent string, claims []ci.Claim, leaseUntil time.Time) ([]ci.Verdict, error) {

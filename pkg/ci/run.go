@@ -145,7 +145,8 @@ func firstTime(a, b time.Time) time.Time {
 // Console is what is known of a run's console output.
 type Console struct {
 	Bytes int64
-	// SHA256 is of all bytes, in hex; "" until sealed.
+	// SHA256 is of all bytes, in hex. "" until the run is done, and for good
+	// where they could not be read when it ended without its agent.
 	SHA256 string
 	// Truncated says that the run printed more than its limit.
 	Truncated bool

@@ -210,3 +210,71 @@ func raceLease(t *testing.T, k *kit) {
 		require.Equal(t, int32(1), winners.Load())
 	}
 }
+
+// raceSeal ends runs while their agents print and store results: what an agent was
+// told is stored is counted in the end, and nothing is stored behind it.
+func raceSeal(t *testing.T, k *kit) {
+	for range 60 {
+		r := k.insert(ci.PhaseRunning)
+		c := claimOf(r)
+		var going sync.WaitGroup
+		going.Add(2)
+		// storing adds one thing after the other until the claim holds no more.
+		storing := func(stored *int64, add func(tx *store.Tx, n int64) error) func() {
+			return func() {
+				for ; ; *stored++ {
+					err := k.write(func(tx *store.Tx) error {
+						if err := tx.HoldRun(k.ctx, c); err != nil {
+							return err
+						}
+						return add(tx, *stored)
+					})
+					if *stored == 1 {
+						going.Done()
+					}
+					if err != nil {
+						if ci.CodeOf(err) != ci.CodeConflict {
+							t.Error(err)
+						}
+						return
+					}
+				}
+			}
+		}
+		var printed, saved int64
+		together(
+			storing(&printed, func(tx *store.Tx, n int64) error {
+				return tx.AddChunk(k.ctx, ci.Chunk{Run: r.ID, Offset: n, Length: 1, Data: []byte("x"), At: at(3)})
+			}),
+			storing(&saved, func(tx *store.Tx, n int64) error {
+				return tx.PutResult(k.ctx, ci.Result{Run: r.ID, Name: fmt.Sprint("r", n), Size: 1, CreatedAt: at(3)})
+			}),
+			func() {
+				going.Wait()
+				if err := k.write(func(tx *store.Tx) error { return endAsStored(k, tx, c) }); err != nil {
+					t.Error(err)
+				}
+			},
+		)
+		got, err := k.GetRun(k.ctx, "", r.ID)
+		require.NoError(t, err)
+		require.Equal(t, printed, got.Console.Bytes)
+		stored, err := k.Oldest(k.ctx, ci.KeptResults, "", store.Mark{Run: r.ID - 1, Done: at(9)}, 1, at(9))
+		require.NoError(t, err)
+		require.Equal(t, r.ID, stored[0].Run)
+		require.Equal(t, saved, stored[0].Bytes, "what its results have")
+	}
+}
+
+// endAsStored ends a run with as much output as is stored.
+func endAsStored(k *kit, tx *store.Tx, c ci.Claim) error {
+	if err := tx.LockRun(k.ctx, c.Run); err != nil {
+		return err
+	}
+	end, err := tx.ConsoleEnd(k.ctx, c.Run)
+	if err != nil {
+		return err
+	}
+	_, err = tx.FinishRun(k.ctx, c.Run, &c, nil, ci.End{Outcome: ci.OutcomeLost, Console: ci.Console{Bytes: end}}, at(9))
+	return err
+}

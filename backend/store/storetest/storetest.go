@@ -89,6 +89,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"race: a drain against claims":          raceDrain,
 		"race: one idempotency key":             raceKey,
 		"race: appending to one console":        raceConsole,
+		"race: an end against output":           raceSeal,
 		"race: one lease":                       raceLease,
 	}
 	for name, test := range tests {

@@ -31,7 +31,7 @@ type Result struct {
 	ContentType string `protobuf:"bytes,2,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
 	// Bytes.
 	Size float64 `protobuf:"fixed64,3,opt,name=size,proto3" json:"size,omitempty"`
-	// SHA-256 of the bytes in hex. The console's is empty until the run is done.
+	// SHA-256 of the bytes in hex. The console's may be empty, see the run's.
 	Sha256 string `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// The path of its bytes on this server.
 	Href string `protobuf:"bytes,5,opt,name=href,proto3" json:"href,omitempty"`

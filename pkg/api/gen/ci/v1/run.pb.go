@@ -682,7 +682,7 @@ type Console struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its length so far in bytes; final once the run is done.
 	Bytes float64 `protobuf:"fixed64,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	// SHA-256 of all bytes in hex; empty until the run is done.
+	// SHA-256 of all bytes in hex; empty until the run is done, and for good where they could not be read when it ended without its agent.
 	Sha256 string `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// Whether the run printed more than its limit.
 	Truncated     bool `protobuf:"varint,3,opt,name=truncated,proto3" json:"truncated,omitempty"`
