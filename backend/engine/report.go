@@ -73,7 +73,8 @@ func (e *Engine) AppendConsole(ctx context.Context, c ci.Claim, offset int64, da
 }
 
 // PutResult stores one result's bytes, then its row. Bytes whose row was
-// refused are removed again.
+// refused are removed again. Where nobody can tell whether it was, since the
+// database is away, they go when the run does.
 func (e *Engine) PutResult(ctx context.Context, c ci.Claim, r ci.Result, body io.Reader) (ci.Result, error) {
 	if err := ci.ValidateName(r.Name); err != nil {
 		return r, err
@@ -92,7 +93,28 @@ func (e *Engine) PutResult(ctx context.Context, c ci.Claim, r ci.Result, body io
 		}
 		return tx.PutResult(ctx, r)
 	})
+	if code := ci.CodeOf(err); code == ci.CodeConflict || code == ci.CodeNotFound {
+		e.removeLate(ctx, r)
+	}
 	return r, err
+}
+
+// removeLate removes the object of a result whose run ended, or went, while it
+// was uploaded. A done run gets no more rows, so an object without one is nobody's.
+func (e *Engine) removeLate(ctx context.Context, r ci.Result) {
+	// The run's agent may have hung up already; within bounds it is done all the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	_, err := e.Store.GetResult(ctx, r.Run, r.Name)
+	if err == nil {
+		return // of an earlier call for the same bytes, whose answer was lost
+	}
+	if ci.CodeOf(err) == ci.CodeNotFound {
+		err = e.Blobs.Delete(ctx, ResultKey(r.Run, r.Name))
+	}
+	if err != nil {
+		e.Log.Warn("an object that nothing refers to stays until its run goes", "run", r.Run, "key", ResultKey(r.Run, r.Name), "err", err)
+	}
 }
 
 func (e *Engine) holds(ctx context.Context, c ci.Claim) error {
