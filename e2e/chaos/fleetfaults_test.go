@@ -24,38 +24,39 @@ type harm int
 
 const (
 	harmless harm = iota
-	loses         // their agent is killed, frozen or cut off, and they are lost
-	fills         // their agent's disk is full, and they end as an error that says so
+	loses         // they are lost with the victim, who is killed, frozen or cut off while it has some
+	fills         // the victim's disk is full, and they end as an error that says so
 )
 
 // fleetFault is something that happens to a fleet, and is over when happens returns.
 type fleetFault struct {
 	name    string
 	harm    harm
+	victim  int // the machine that is harmed, if one may be
 	happens func(*fleet) error
 }
 
 var fleetFaults = []fleetFault{
-	{"nothing", harmless, func(*fleet) error { return nil }},
-	{"a cid is killed", harmless, func(f *fleet) error { return f.killCid(0) }},
-	{"the other cid is killed", harmless, func(f *fleet) error { return f.killCid(1) }},
-	{"an agent is killed", loses, func(f *fleet) error { return f.killAgent(0) }},
-	{"an agent with a token alone is killed", loses, func(f *fleet) error { return f.killAgent(1) }},
-	{"an agent is frozen beyond its lease", loses, (*fleet).freeze},
-	{"each NATS server is killed in turn", harmless, (*fleet).killNATS},
-	{"the queue is wiped", harmless, (*fleet).wipe},
-	{"Postgres crashes", harmless, func(f *fleet) error { f.postgres.Restart(f.t, true); return nil }},
-	{"an agent is cut off from the database", loses, (*fleet).partition},
-	{"an agent's network loses packets", harmless, (*fleet).lose},
-	{"an agent's network is narrow", harmless, (*fleet).narrow},
-	{"Postgres' disk is full", harmless, (*fleet).fillPostgres},
-	{"an agent's disk is full", fills, (*fleet).fillAgent},
-	{"the way to the database is slow", harmless, (*fleet).drag},
-	{"the way to S3 is slow", harmless, (*fleet).dragS3},
-	{"S3 hangs", harmless, (*fleet).hangS3},
-	{"connections to S3 are cut", harmless, (*fleet).cutS3},
-	{"an agent is drained and comes back", harmless, (*fleet).drainAgent},
-	{"an agent's Docker engine hangs", harmless, (*fleet).hangEngine},
+	{"nothing", harmless, 0, func(*fleet) error { return nil }},
+	{"a cid is killed", harmless, 0, func(f *fleet) error { return f.killCid(0) }},
+	{"the other cid is killed", harmless, 0, func(f *fleet) error { return f.killCid(1) }},
+	{"an agent is killed", loses, 0, func(f *fleet) error { return f.killAgent(0) }},
+	{"an agent with a token alone is killed", loses, 1, func(f *fleet) error { return f.killAgent(1) }},
+	{"an agent is frozen beyond its lease", loses, 0, (*fleet).freeze},
+	{"each NATS server is killed in turn", harmless, 0, (*fleet).killNATS},
+	{"the queue is wiped", harmless, 0, (*fleet).wipe},
+	{"Postgres crashes", harmless, 0, func(f *fleet) error { f.postgres.Restart(f.t, true); return nil }},
+	{"an agent is cut off from the database", loses, 0, (*fleet).partition},
+	{"an agent's network loses packets", harmless, 0, (*fleet).lose},
+	{"an agent's network is narrow", harmless, 0, (*fleet).narrow},
+	{"Postgres' disk is full", harmless, 0, (*fleet).fillPostgres},
+	{"an agent's disk is full", fills, 2, (*fleet).fillAgent},
+	{"the way to the database is slow", harmless, 0, (*fleet).drag},
+	{"the way to S3 is slow", harmless, 0, (*fleet).dragS3},
+	{"S3 hangs", harmless, 0, (*fleet).hangS3},
+	{"connections to S3 are cut", harmless, 0, (*fleet).cutS3},
+	{"an agent is drained and comes back", harmless, 0, (*fleet).drainAgent},
+	{"an agent's Docker engine hangs", harmless, 0, (*fleet).hangEngine},
 }
 
 // chosenFaults are those whose name matches $CHAOS_FAULTS, a regular expression; all without it.
@@ -90,6 +91,7 @@ func (f *fleet) killAgent(i int) error {
 	if err := f.machines[i].Kill(); err != nil {
 		return err
 	}
+	f.now()
 	pause(time.Second)
 	return f.machines[i].start()
 }
@@ -100,6 +102,7 @@ func (f *fleet) freeze() error {
 	if err := f.machines[0].Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
+	f.now()
 	pause(fleetLease + fleetLease/2)
 	return f.machines[0].Signal(syscall.SIGCONT)
 }
@@ -139,6 +142,7 @@ func (f *fleet) partition() error {
 	if err := f.net.Cut(f.ctx, p); err != nil {
 		return err
 	}
+	f.now()
 	pause(fleetLease + fleetLease/2)
 	return f.net.Mend(f.ctx, p)
 }

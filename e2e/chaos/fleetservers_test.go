@@ -33,14 +33,14 @@ func (f *fleet) servers(dir string) []string {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = f.nats.Close() })
 	require.NoError(t, f.nats.Ready(ctx))
-	objects := s3server.Start(t)
-	objects.Bucket(t, "fleet")
-	f.s3, err = rig.NewProxy(f.net.Host, "tcp", objects.Endpoint, f.slowS3.hold)
+	f.objects = s3server.Start(t)
+	f.objects.Bucket(t, "fleet")
+	f.s3, err = rig.NewProxy(f.net.Host, "tcp", f.objects.Endpoint, f.slowS3.hold)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = f.s3.Close() })
-	objects.Endpoint = f.s3.Addr // for those who ask for it from here on
+	f.objects.Endpoint = f.s3.Addr // for those who ask for it from here on
 	return []string{
-		"--queue", f.nats.URL, "--blobs", objects.URL("fleet"), "--lease", fleetLease.String(),
+		"--queue", f.nats.URL, "--blobs", f.objects.URL("fleet"), "--lease", fleetLease.String(),
 		"--secret-key", filepath.Join(dir, "secret.key"),
 	}
 }

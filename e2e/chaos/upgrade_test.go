@@ -74,7 +74,8 @@ func TestUpgrade(t *testing.T) {
 	u.more("the new release")
 	ids := append(u.still(), held)
 	for _, id := range ids {
-		u.check(fleetFault{name: "upgrade"}, u.await(id))
+		run := fleetRun{id: id, job: "record"}
+		u.check(fleetFault{name: "upgrade"}, run, u.await(run))
 	}
 	u.finish(len(ids))
 	t.Logf("%d runs", len(ids))
@@ -110,10 +111,7 @@ func newUpgraded(t *testing.T) *upgraded {
 	}
 	u.turn(u.cids[0])
 	u.client = rig.NewClient("http://"+u.balancer.Addr, u.cids[0].Token)
-	require.NoError(t, u.client.Call(ctx, http.MethodPut, "/jobs/record", map[string]any{
-		"freestyle":  map[string]any{"script": fleetScript, "results": map[string]any{"id": map[string]any{"path": "id.txt", "type": "text/plain"}}},
-		"parameters": []map[string]any{{"name": "RECORDER", "default": u.recorder.URL}, {"name": "GATE", "default": ""}},
-	}, nil))
+	require.NoError(t, u.client.Call(ctx, http.MethodPut, "/jobs/record", fleetJob(u.recorder.URL, nil), nil))
 	token := filepath.Join(u.dir, "token")
 	u.addAgent(earlier, append([]string{"--url", u.cids[0].URL}, u.shared...)...)
 	id := u.addAgent(earlier, "--url", u.client.URL, "--token-file", token)

@@ -1,16 +1,12 @@
 package rig
 
 import (
-	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os/exec"
-	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 )
@@ -85,7 +81,7 @@ func (b *AgentBox) Create(ctx context.Context, bin Binaries, env []string, args 
 	err := b.machine.create(ctx, map[string]any{
 		"Image": b.machine.image, "Env": env, "Cmd": args,
 		"Entrypoint": []string{"/bin/timeout", fmt.Sprintf("%.0f", life.Seconds()), bin.Path("ci-agent"), "with-engine"},
-	}, map[string]string{boxAgent: "size=1500m"})
+	}, map[string]any{"Tmpfs": map[string]string{boxAgent: "size=1500m"}})
 	return []string{find("docker"), "start", "--attach", b.machine.container}, err
 }
 
@@ -112,11 +108,36 @@ func (b *AgentBox) Free(ctx context.Context) error {
 }
 
 func (b *AgentBox) exec(ctx context.Context, command ...string) error {
+	_, err := b.output(ctx, command...)
+	return err
+}
+
+func (b *AgentBox) output(ctx context.Context, command ...string) (string, error) {
 	out, err := exec.CommandContext(ctx, find("docker"), append([]string{"exec", b.machine.container}, command...)...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("%s in the box: %w: %s", strings.Join(command, " "), err, out)
+		return "", fmt.Errorf("%s in the box: %w: %s", strings.Join(command, " "), err, out)
 	}
-	return nil
+	return string(out), nil
+}
+
+// Of names the files of containers that the box's engine has of a run.
+func (b *AgentBox) Of(ctx context.Context, run int64) ([]string, error) {
+	look := fmt.Sprintf(`grep -rlF '"ci.run":"%d"' %s/engine/containers 2>/dev/null || true`, run, boxData)
+	out, err := b.output(ctx, "/bin/sh", "-c", look)
+	return strings.Fields(out), err
+}
+
+// Status is what the kernel says of the box's agent and of who looks after it,
+// as in /proc/PID/status.
+func (b *AgentBox) Status(ctx context.Context) (string, error) {
+	return b.output(ctx, "/bin/sh", "-c", "for p in $(pidof ci-agent); do cat /proc/$p/status; done")
+}
+
+// Files names the files in the folder of the box's agent, and those that it has
+// open though they have no name any more.
+func (b *AgentBox) Files(ctx context.Context) ([]string, error) {
+	out, err := b.output(ctx, "/bin/sh", "-c", "find "+boxAgent+" ! -type d; for p in $(pidof ci-agent); do ls -l /proc/$p/fd; done | grep "+boxAgent+" || true")
+	return strings.Split(strings.TrimSpace(out), "\n"), err
 }
 
 // Ended waits until a box that was told to end has ended, with status 0. The command that started it
@@ -141,44 +162,34 @@ func (b *AgentBox) Ended(ctx context.Context) error {
 	return err
 }
 
-// Bare waits for the end of a box as Ended does, and says what its engine
-// keeps on its disk beside images: nothing, if its agent cleaned up.
-func (b *AgentBox) Bare(ctx context.Context) error {
+// Bare waits for the end of a box as Ended does, and has another engine say what
+// the box's has on its disk beside images: nothing, if its agent cleaned up.
+func (b *AgentBox) Bare(ctx context.Context) (err error) {
 	if err := b.Ended(ctx); err != nil {
 		return err
 	}
-	for folder, own := range map[string][]string{"containers": nil, "volumes": {"metadata.db", "backingFsBlockDev"}} {
-		left, err := b.list(ctx, boxData+"/engine/"+folder, own)
-		if err != nil {
-			return err
+	e := &Engine{outer: b.machine.outer, network: b.machine.network, Gateway: b.Gateway}
+	defer func() {
+		if e.container != "" {
+			err = errors.Join(err, e.outer.Remove(context.WithoutCancel(ctx), []string{"containers/" + e.container}))
 		}
-		if len(left) > 0 {
-			return fmt.Errorf("the box's engine has %s: %v", folder, left)
-		}
-	}
-	return nil
-}
-
-// list names what is in a folder of the box, but for the engine's own.
-func (b *AgentBox) list(ctx context.Context, folder string, own []string) (names []string, err error) {
-	archive, err := b.machine.outer.call(ctx, http.MethodGet, "/containers/"+b.machine.container+"/archive?path="+folder, nil)
+	}()
+	err = e.launch(ctx, map[string]any{
+		"Image": b.machine.image, "Tty": true,
+		"Entrypoint": []string{"/bin/timeout", "300", "/bin/sh", "-c", "exec dockerd --host tcp://$(hostname -i):" + enginePort + " --tls=false --storage-driver=fuse-overlayfs --data-root " + boxData + "/engine"},
+	}, b.machine.container)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for r := tar.NewReader(strings.NewReader(string(archive))); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return names, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("the list of %s in the box: %w", folder, err)
-		}
-		in := strings.TrimPrefix(strings.Trim(h.Name, "/"), path.Base(folder))
-		name, _, _ := strings.Cut(strings.Trim(in, "/"), "/")
-		if name != "" && !slices.Contains(own, name) && !slices.Contains(names, name) {
-			names = append(names, name)
-		}
+	if err := Poll(ctx, readyLimit, func() error { return e.answers(ctx) }); err != nil {
+		return err
 	}
+	// Without the agent's own image it would be another folder than the agent's engine had.
+	images, err := e.inner.call(ctx, http.MethodGet, "/images/json", nil)
+	if err == nil && strings.TrimSpace(string(images)) == "[]" {
+		err = errors.New("the box's engine has no image, not even its agent's")
+	}
+	return errors.Join(err, e.Bare(ctx))
 }
 
 // Said is the end of what the box said.

@@ -75,6 +75,10 @@ type Run struct {
 	ExitCode      *int    `json:"exitCode"`
 	ScriptStarted bool    `json:"scriptStarted"`
 	Console       Console `json:"console"`
+	Times         struct {
+		Claimed time.Time `json:"claimed"`
+		Done    time.Time `json:"done"`
+	} `json:"times"`
 }
 
 // Console is the console part of a run's document.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -117,7 +118,7 @@ func StartEngine(ctx context.Context) (*Engine, error) {
 	if err := e.makeNetwork(ctx); err != nil {
 		return e, err
 	}
-	if err := e.launch(ctx); err != nil {
+	if err := e.launch(ctx, map[string]any{"Image": e.image, "Tty": true}); err != nil {
 		return e, err
 	}
 	return e, Poll(ctx, readyLimit, func() error { return e.answers(ctx) })
@@ -145,16 +146,17 @@ func (e *Engine) makeNetwork(ctx context.Context) error {
 	return nil
 }
 
-// create makes the machine's container, which may do what an engine needs. Each
-// of disks is a file system of its own in it, in memory: its folder, and its options.
-func (e *Engine) create(ctx context.Context, config map[string]any, disks map[string]string) error {
-	config["HostConfig"] = map[string]any{
-		"Tmpfs":       disks,
+// create makes the machine's container, which may do what an engine needs, and
+// what more of its HostConfig says.
+func (e *Engine) create(ctx context.Context, config, more map[string]any) error {
+	host := map[string]any{
 		"NetworkMode": e.network, "ExtraHosts": []string{TestHost + ":" + e.Gateway}, "CgroupnsMode": "host", "Binds": []string{"/sys/fs/cgroup:/sys/fs/cgroup:rw"},
 		"CapAdd": []string{"ALL"}, "CapDrop": []string{"SYS_RESOURCE"},
 		"SecurityOpt": []string{"seccomp=unconfined", "apparmor=unconfined"}, "MaskedPaths": []string{}, "ReadonlyPaths": []string{},
 		"Devices": []map[string]string{{"PathOnHost": "/dev/fuse", "PathInContainer": "/dev/fuse", "CgroupPermissions": "rwm"}},
 	}
+	maps.Copy(host, more)
+	config["HostConfig"] = host
 	var made struct{ ID string }
 	if err := e.outer.post(ctx, "/containers/create", config, &made); err != nil {
 		return err
@@ -163,8 +165,9 @@ func (e *Engine) create(ctx context.Context, config map[string]any, disks map[st
 	return nil
 }
 
-func (e *Engine) launch(ctx context.Context) error {
-	if err := e.create(ctx, map[string]any{"Image": e.image, "Tty": true}, nil); err != nil {
+// launch makes the machine's container, with the volumes of others, and starts it.
+func (e *Engine) launch(ctx context.Context, config map[string]any, volumesOf ...string) error {
+	if err := e.create(ctx, config, map[string]any{"VolumesFrom": volumesOf}); err != nil {
 		return err
 	}
 	if err := e.outer.post(ctx, "/containers/"+e.container+"/start", nil, nil); err != nil {

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,7 +33,14 @@ const (
 type Server struct {
 	// Endpoint is host:port; it speaks HTTP.
 	Endpoint string
-	client   *minio.Client
+	// Data is the folder with a folder for each bucket, and a file for each object.
+	Data string
+
+	client        *minio.Client
+	program, meta string
+	out           bytes.Buffer
+	process       *os.Process
+	ended         chan error // of process
 }
 
 // Start runs a server of its own for t. It fails t when it can't be had.
@@ -46,9 +54,9 @@ func Start(t testing.TB) *Server {
 		t.Fatalf("the S3 server of the tests can't be built; is the Go module proxy reachable? %v", err)
 	}
 	for range 3 { // somebody else may take the port first
-		s, stop, err2 := start(ctx, t, path)
+		s, err2 := start(ctx, t, path)
 		if err = err2; err == nil {
-			t.Cleanup(func() { stop(); cancel() })
+			t.Cleanup(func() { s.Kill(); cancel() })
 			return s
 		}
 	}
@@ -57,41 +65,55 @@ func Start(t testing.TB) *Server {
 	return nil
 }
 
-func start(ctx context.Context, t testing.TB, path string) (*Server, func(), error) {
-	s := &Server{Endpoint: fmt.Sprintf("127.0.0.1:%d", porttest.Free(t, "127.0.0.1", 1)[0])}
+func start(ctx context.Context, t testing.TB, path string) (*Server, error) {
+	s := &Server{Endpoint: fmt.Sprintf("127.0.0.1:%d", porttest.Free(t, "127.0.0.1", 1)[0]), program: path}
 	client, err := minio.New(s.Endpoint, &minio.Options{
 		Creds: credentials.NewStaticV4(AccessKey, SecretKey, ""), Region: Region, MaxRetries: 1,
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	s.client = client
 	dir := t.TempDir()
-	data, meta := filepath.Join(dir, "data"), filepath.Join(dir, "meta")
-	if err := errors.Join(os.Mkdir(data, 0o700), os.Mkdir(meta, 0o700)); err != nil {
-		return nil, nil, err
+	s.Data, s.meta = filepath.Join(dir, "data"), filepath.Join(dir, "meta")
+	if err := errors.Join(os.Mkdir(s.Data, 0o700), os.Mkdir(s.meta, 0o700)); err != nil {
+		return nil, err
 	}
-	var out bytes.Buffer
+	return s, s.run(ctx, s.Endpoint)
+}
+
+// run starts the process, and waits until it answers.
+func (s *Server) run(ctx context.Context, address string) error {
+	s.out.Reset()
 	// A sidecar folder, since not every disk keeps extended attributes.
-	cmd := exec.CommandContext(ctx, path, "--access", AccessKey, "--secret", SecretKey, "--region", Region,
-		"--port", s.Endpoint, "--quiet", "posix", "--sidecar", meta, data)
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd := exec.Command(s.program, "--access", AccessKey, "--secret", SecretKey, "--region", Region,
+		"--port", address, "--quiet", "posix", "--sidecar", s.meta, s.Data)
+	cmd.Stdout, cmd.Stderr = &s.out, &s.out
 	cmd.SysProcAttr = withParent()
 	if err := cmd.Start(); err != nil {
-		return nil, nil, err
+		return err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	stop := func() {
-		_ = cmd.Process.Kill()
-		<-ended
+	s.process, s.ended = cmd.Process, make(chan error, 1)
+	go func() { s.ended <- cmd.Wait() }()
+	if err := s.ready(ctx, s.ended); err != nil {
+		s.Kill()
+		return &startError{err, s.out.String()}
 	}
-	if err := s.ready(ctx, ended); err != nil {
-		stop()
-		return nil, nil, &startError{err, out.String()}
-	}
-	return s, stop, nil
+	return nil
 }
+
+// Kill ends the server at once, as kill -9 does.
+func (s *Server) Kill() {
+	_ = s.process.Kill() // it may have ended by itself
+	err := <-s.ended
+	s.ended <- err
+}
+
+// Again starts a server that was killed, at the same address, with all that it had stored.
+func (s *Server) Again(ctx context.Context) error { return s.run(ctx, s.client.EndpointURL().Host) }
+
+// Signal sends a signal to the server.
+func (s *Server) Signal(sig syscall.Signal) error { return s.process.Signal(sig) }
 
 type startError struct {
 	err error
