@@ -48,16 +48,22 @@ func New(tokens TokenStore, key ed25519.PrivateKey, now func() time.Time, old ..
 // again. A token of role agent that names no agent is for the one of its own
 // name. Mint does not check who asks: that is May's part.
 func (a *Authority) Mint(ctx context.Context, t ci.Token) (string, ci.Token, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return "", ci.Token{}, ci.Errorf(ci.CodeInternal, "no randomness for a token's id: %w", err)
+	}
+	return a.MintOnce(ctx, id, t)
+}
+
+// MintOnce is Mint under an id that is made of what may give one token only: the
+// second time is ci.CodeConflict, at every cid, and also when the first token was revoked.
+func (a *Authority) MintOnce(ctx context.Context, id uuid.UUID, t ci.Token) (string, ci.Token, error) {
 	now := a.now()
 	if t.Role == ci.RoleAgent {
 		t.Agent = cmp.Or(t.Agent, t.Name)
 	}
 	if err := t.Validate(now); err != nil {
 		return "", ci.Token{}, err
-	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return "", ci.Token{}, ci.Errorf(ci.CodeInternal, "no randomness for a token's id: %w", err)
 	}
 	t.ID, t.CreatedAt, t.RevokedAt = id.String(), now.UTC().Truncate(time.Microsecond), time.Time{}
 	bearer, err := a.signer.sign(claimsOf(&t))

@@ -1,7 +1,8 @@
 // Package signin exchanges what somebody trusted says about a person — an OpenID
 // provider, or GitHub — for a token of the API that ends soon. Rules say who gets
 // which role; whom no rule is about gets none. It keeps nothing between the beginning of a
-// sign-in and its end, so any cid finishes what another one began.
+// sign-in and its end, so any cid finishes what another one began: once, since the
+// token's id is made of the sign-in, and the database has each id once.
 package signin
 
 import (
@@ -35,7 +36,8 @@ const (
 
 // Tokens makes and ends tokens; backend/auth and the store behind it are one.
 type Tokens interface {
-	Mint(ctx context.Context, t ci.Token) (bearer string, recorded ci.Token, err error)
+	// MintOnce returns ci.CodeConflict when there ever was a token of that id.
+	MintOnce(ctx context.Context, id uuid.UUID, t ci.Token) (bearer string, recorded ci.Token, err error)
 	Verify(ctx context.Context, bearer string) (auth.Principal, error)
 	// Revoke ends a token's life.
 	Revoke(ctx context.Context, id string) error
@@ -214,16 +216,20 @@ func (s *Service) Finish(ctx context.Context, name, peer string, a ci.SignInAnsw
 		s.Log.Warn("a person without a role wanted to sign in", "provider", name, "subject", who.Subject, "name", who.Name)
 		return nil, ci.Errorf(ci.CodeForbidden, "%s says that you are %.200s, and nothing here gives you a role%s; ask an administrator, who gives one by the setting %s", p.title(), who.Name, who.Hint, p.setting())
 	}
-	return s.mint(ctx, name, who)
+	return s.mint(ctx, *f, who)
 }
 
-// mint makes the token, which is named after the person so that lists and logs say who acts.
-func (s *Service) mint(ctx context.Context, name string, who *person) (*ci.SignedIn, error) {
-	bearer, t, err := s.Tokens.Mint(ctx, ci.Token{Name: tokenName(name, who.Name), Role: who.Role, ExpiresAt: s.Now().Add(life)})
+// mint makes the one token of a sign-in, which is named after the person so that lists and logs say who acts.
+func (s *Service) mint(ctx context.Context, f flow, who *person) (*ci.SignedIn, error) {
+	bearer, t, err := s.Tokens.MintOnce(ctx, f.tokenID(), ci.Token{Name: tokenName(f.Provider, who.Name), Role: who.Role, ExpiresAt: s.Now().Add(life)})
+	if ci.CodeOf(err) == ci.CodeConflict {
+		s.Log.Warn("a sign-in was to be finished twice", "provider", f.Provider, "subject", who.Subject, "name", who.Name)
+		return nil, ci.Errorf(ci.CodeConflict, "this sign-in is finished already, and gives no second token; begin it again")
+	}
 	if err != nil {
 		return nil, err
 	}
-	s.Log.Info("signed in", "provider", name, "subject", who.Subject, "name", who.Name, "role", who.Role, "token", t.ID, "token_name", t.Name)
+	s.Log.Info("signed in", "provider", f.Provider, "subject", who.Subject, "name", who.Name, "role", who.Role, "token", t.ID, "token_name", t.Name)
 	return &ci.SignedIn{Bearer: bearer, ID: t.ID, Name: t.Name, Role: t.Role, ExpiresAt: t.ExpiresAt}, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"ci/backend/auth"
@@ -66,6 +67,12 @@ func TestFlows(t *testing.T) {
 	} {
 		require.Equal(t, ci.CodeInvalid, ci.CodeOf(open()), name)
 	}
+	require.Equal(t, f.tokenID(), got.tokenID())
+	require.EqualValues(t, 7, f.tokenID().Version())
+	require.Equal(t, uuid.RFC4122, f.tokenID().Variant())
+	made, _ := f.tokenID().Time().UnixTime()
+	require.Equal(t, now.Unix(), made, "tokens stay in the order of time")
+	require.NotEqual(t, f.tokenID(), newFlow(oidcName, now.Add(flowLife)).tokenID())
 	other := newFlow(oidcName, now)
 	require.True(t, other.State != f.State && other.Nonce != f.Nonce && other.Verifier != f.Verifier && f.State != f.Nonce)
 }
