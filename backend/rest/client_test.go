@@ -168,7 +168,17 @@ func TestClientSystem(t *testing.T) {
 		n++
 	}
 	require.Equal(t, 6, n)
+	one, err := c.GetToken(ctx, token.ID)
+	require.NoError(t, err)
+	require.Equal(t, token, one)
 	require.NoError(t, c.RevokeToken(ctx, token.ID))
+	one, err = c.GetToken(ctx, token.ID)
+	require.NoError(t, err)
+	require.False(t, one.RevokedAt.IsZero())
+	_, err = c.GetToken(ctx, "018f0000-0000-7000-8000-000000000000")
+	require.Equal(t, ci.CodeNotFound, ci.CodeOf(err))
+	_, err = s.client(ci.RoleMaintain).GetToken(ctx, token.ID)
+	require.Equal(t, ci.CodeForbidden, ci.CodeOf(err), "as the list")
 	revoked, err := api.New(api.Config{URL: s.server.URL, Token: bearer})
 	require.NoError(t, err)
 	_, err = revoked.Queues(ctx)

@@ -184,6 +184,7 @@ func (s *Services) funcs() map[string]function {
 		"WhoAmI":             unary(s.WhoAmI),
 		"CreateToken":        unary(s.CreateToken),
 		"ListTokens":         unary(s.ListTokens),
+		"GetToken":           unary(s.GetToken),
 		"RevokeToken":        unary(s.RevokeToken),
 		"PutSecret":          unary(s.PutSecret),
 		"ListSecrets":        unary(s.ListSecrets),

@@ -61,6 +61,7 @@ type Store interface {
 	ListPins(ctx context.Context, run int64, now time.Time) ([]ci.Pin, error)
 
 	ListTokens(ctx context.Context, after string, limit int) ([]ci.Token, error)
+	GetToken(ctx context.Context, id string) (*ci.Token, error)
 	RevokeToken(ctx context.Context, id string, at time.Time) error
 
 	// Now is the database's clock.

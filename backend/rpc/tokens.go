@@ -49,6 +49,15 @@ func (s *Services) ListTokens(ctx context.Context, req *civ1.ListTokensRequest) 
 	return out, nil
 }
 
+// GetToken returns what is recorded of a token.
+func (s *Services) GetToken(ctx context.Context, req *civ1.GetTokenRequest) (*civ1.Token, error) {
+	t, err := s.Store.GetToken(ctx, req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	return convert.ToToken(t), nil
+}
+
 // RevokeToken ends a token.
 func (s *Services) RevokeToken(ctx context.Context, req *civ1.RevokeTokenRequest) (*emptypb.Empty, error) {
 	if err := s.Store.RevokeToken(ctx, req.GetId(), s.Store.Now()); err != nil {

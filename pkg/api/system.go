@@ -115,6 +115,15 @@ func (c *Client) ListTokens(ctx context.Context) iter.Seq2[ci.Token, error] {
 	})
 }
 
+// GetToken returns what is recorded of a token, revoked or not, or ci.CodeNotFound.
+func (c *Client) GetToken(ctx context.Context, id string) (ci.Token, error) {
+	m, err := call(ctx, c, c.tokens.GetToken, &civ1.GetTokenRequest{Id: id})
+	if err != nil {
+		return ci.Token{}, err
+	}
+	return convert.FromToken(m), nil
+}
+
 // RevokeToken ends a token.
 func (c *Client) RevokeToken(ctx context.Context, id string) error {
 	_, err := call(ctx, c, c.tokens.RevokeToken, &civ1.RevokeTokenRequest{Id: id})

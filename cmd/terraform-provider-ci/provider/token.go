@@ -55,15 +55,14 @@ func token() kind[tokenModel] {
 
 // readToken takes a token that is revoked for one that is gone.
 func readToken(ctx context.Context, s *server, have *tokenModel) (*tokenModel, error) {
-	for t, err := range s.ListTokens(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		if t.ID == have.ID.ValueString() && t.RevokedAt.IsZero() {
-			return tokenFrom(&t, have), nil
-		}
+	t, err := s.GetToken(ctx, have.ID.ValueString())
+	if err != nil {
+		return nil, err
 	}
-	return nil, ci.Errorf(ci.CodeNotFound, "there is no token %s", have.ID.ValueString())
+	if !t.RevokedAt.IsZero() {
+		return nil, ci.Errorf(ci.CodeNotFound, "the token %s was revoked", t.ID)
+	}
+	return tokenFrom(&t, have), nil
 }
 
 func (m *tokenModel) token() (ci.Token, error) {

@@ -1,6 +1,13 @@
 package provider_test
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -95,4 +102,44 @@ func TestTokenOfAnApply(t *testing.T) {
 	require.Equal(t, ci.CodeUnauthorized, ci.CodeOf(err), "it ends with the apply")
 
 	require.NotEmpty(t, said(open(map[string]any{"name": "upload", "role": "root"}).Diagnostics))
+}
+
+// A refresh of many tokens reads each alone, and no list of all.
+func TestTokensAreReadOneByOne(t *testing.T) {
+	t.Parallel()
+	var asked struct {
+		sync.Mutex
+		paths []string
+	}
+	c := setup(t)
+	to, err := url.Parse(c.url)
+	require.NoError(t, err)
+	proxy := httputil.NewSingleHostReverseProxy(to)
+	heard := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Lock()
+		asked.paths = append(asked.paths, r.URL.Path)
+		asked.Unlock()
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(heard.Close)
+	require.Empty(t, c.configure(map[string]any{"url": heard.URL, "token": c.token}))
+	const many = 5
+	for i := range many {
+		r := c.resource("ci_token")
+		r.apply(map[string]any{"name": fmt.Sprintf("bot-%d", i), "role": "read"})
+		require.True(t, r.refresh())
+	}
+	asked.Lock()
+	defer asked.Unlock()
+	lists, reads := 0, 0
+	for _, path := range asked.paths {
+		switch {
+		case strings.HasSuffix(path, "/ListTokens"):
+			lists++
+		case strings.HasSuffix(path, "/GetToken"):
+			reads++
+		}
+	}
+	require.Zero(t, lists, asked.paths)
+	require.GreaterOrEqual(t, reads, many)
 }

@@ -271,6 +271,52 @@ func (x *ListTokensResponse) GetNextPageToken() string {
 	return ""
 }
 
+// See GetToken.
+type GetTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The token's id.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTokenRequest) Reset() {
+	*x = GetTokenRequest{}
+	mi := &file_ci_v1_token_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTokenRequest) ProtoMessage() {}
+
+func (x *GetTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ci_v1_token_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTokenRequest.ProtoReflect.Descriptor instead.
+func (*GetTokenRequest) Descriptor() ([]byte, []int) {
+	return file_ci_v1_token_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *GetTokenRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 // See RevokeToken.
 type RevokeTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -282,7 +328,7 @@ type RevokeTokenRequest struct {
 
 func (x *RevokeTokenRequest) Reset() {
 	*x = RevokeTokenRequest{}
-	mi := &file_ci_v1_token_service_proto_msgTypes[5]
+	mi := &file_ci_v1_token_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -294,7 +340,7 @@ func (x *RevokeTokenRequest) String() string {
 func (*RevokeTokenRequest) ProtoMessage() {}
 
 func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_token_service_proto_msgTypes[5]
+	mi := &file_ci_v1_token_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -307,7 +353,7 @@ func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenRequest.ProtoReflect.Descriptor instead.
 func (*RevokeTokenRequest) Descriptor() ([]byte, []int) {
-	return file_ci_v1_token_service_proto_rawDescGZIP(), []int{5}
+	return file_ci_v1_token_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RevokeTokenRequest) GetId() string {
@@ -334,9 +380,11 @@ const file_ci_v1_token_service_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"b\n" +
 	"\x12ListTokensResponse\x12$\n" +
 	"\x06tokens\x18\x01 \x03(\v2\f.ci.v1.TokenR\x06tokens\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"$\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"!\n" +
+	"\x0fGetTokenRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"$\n" +
 	"\x12RevokeTokenRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id2\xa0\x03\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id2\xfa\x03\n" +
 	"\fTokenService\x12M\n" +
 	"\x06WhoAmI\x12\x14.ci.v1.WhoAmIRequest\x1a\r.ci.v1.Caller\"\x1e\x82\xce\x18\v\n" +
 	"\tself.read\x82\xd3\xe4\x93\x02\t\x12\a/whoami\x12q\n" +
@@ -344,7 +392,9 @@ const file_ci_v1_token_service_proto_rawDesc = "" +
 	"\ftoken.manage\x10\xc9\x01\x82\xd3\xe4\x93\x02\x10:\x05token\"\a/tokens\x12d\n" +
 	"\n" +
 	"ListTokens\x12\x18.ci.v1.ListTokensRequest\x1a\x19.ci.v1.ListTokensResponse\"!\x82\xce\x18\x0e\n" +
-	"\ftoken.manage\x82\xd3\xe4\x93\x02\t\x12\a/tokens\x12h\n" +
+	"\ftoken.manage\x82\xd3\xe4\x93\x02\t\x12\a/tokens\x12X\n" +
+	"\bGetToken\x12\x16.ci.v1.GetTokenRequest\x1a\f.ci.v1.Token\"&\x82\xce\x18\x0e\n" +
+	"\ftoken.manage\x82\xd3\xe4\x93\x02\x0e\x12\f/tokens/{id}\x12h\n" +
 	"\vRevokeToken\x12\x19.ci.v1.RevokeTokenRequest\x1a\x16.google.protobuf.Empty\"&\x82\xce\x18\x0e\n" +
 	"\ftoken.manage\x82\xd3\xe4\x93\x02\x0e*\f/tokens/{id}B\x1bZ\x19ci/pkg/api/gen/ci/v1;civ1b\x06proto3"
 
@@ -360,36 +410,39 @@ func file_ci_v1_token_service_proto_rawDescGZIP() []byte {
 	return file_ci_v1_token_service_proto_rawDescData
 }
 
-var file_ci_v1_token_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_ci_v1_token_service_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_ci_v1_token_service_proto_goTypes = []any{
 	(*WhoAmIRequest)(nil),       // 0: ci.v1.WhoAmIRequest
 	(*CreateTokenRequest)(nil),  // 1: ci.v1.CreateTokenRequest
 	(*CreateTokenResponse)(nil), // 2: ci.v1.CreateTokenResponse
 	(*ListTokensRequest)(nil),   // 3: ci.v1.ListTokensRequest
 	(*ListTokensResponse)(nil),  // 4: ci.v1.ListTokensResponse
-	(*RevokeTokenRequest)(nil),  // 5: ci.v1.RevokeTokenRequest
-	(*NewToken)(nil),            // 6: ci.v1.NewToken
-	(*Token)(nil),               // 7: ci.v1.Token
-	(*Caller)(nil),              // 8: ci.v1.Caller
-	(*emptypb.Empty)(nil),       // 9: google.protobuf.Empty
+	(*GetTokenRequest)(nil),     // 5: ci.v1.GetTokenRequest
+	(*RevokeTokenRequest)(nil),  // 6: ci.v1.RevokeTokenRequest
+	(*NewToken)(nil),            // 7: ci.v1.NewToken
+	(*Token)(nil),               // 8: ci.v1.Token
+	(*Caller)(nil),              // 9: ci.v1.Caller
+	(*emptypb.Empty)(nil),       // 10: google.protobuf.Empty
 }
 var file_ci_v1_token_service_proto_depIdxs = []int32{
-	6, // 0: ci.v1.CreateTokenRequest.token:type_name -> ci.v1.NewToken
-	7, // 1: ci.v1.CreateTokenResponse.token:type_name -> ci.v1.Token
-	7, // 2: ci.v1.ListTokensResponse.tokens:type_name -> ci.v1.Token
-	0, // 3: ci.v1.TokenService.WhoAmI:input_type -> ci.v1.WhoAmIRequest
-	1, // 4: ci.v1.TokenService.CreateToken:input_type -> ci.v1.CreateTokenRequest
-	3, // 5: ci.v1.TokenService.ListTokens:input_type -> ci.v1.ListTokensRequest
-	5, // 6: ci.v1.TokenService.RevokeToken:input_type -> ci.v1.RevokeTokenRequest
-	8, // 7: ci.v1.TokenService.WhoAmI:output_type -> ci.v1.Caller
-	2, // 8: ci.v1.TokenService.CreateToken:output_type -> ci.v1.CreateTokenResponse
-	4, // 9: ci.v1.TokenService.ListTokens:output_type -> ci.v1.ListTokensResponse
-	9, // 10: ci.v1.TokenService.RevokeToken:output_type -> google.protobuf.Empty
-	7, // [7:11] is the sub-list for method output_type
-	3, // [3:7] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	7,  // 0: ci.v1.CreateTokenRequest.token:type_name -> ci.v1.NewToken
+	8,  // 1: ci.v1.CreateTokenResponse.token:type_name -> ci.v1.Token
+	8,  // 2: ci.v1.ListTokensResponse.tokens:type_name -> ci.v1.Token
+	0,  // 3: ci.v1.TokenService.WhoAmI:input_type -> ci.v1.WhoAmIRequest
+	1,  // 4: ci.v1.TokenService.CreateToken:input_type -> ci.v1.CreateTokenRequest
+	3,  // 5: ci.v1.TokenService.ListTokens:input_type -> ci.v1.ListTokensRequest
+	5,  // 6: ci.v1.TokenService.GetToken:input_type -> ci.v1.GetTokenRequest
+	6,  // 7: ci.v1.TokenService.RevokeToken:input_type -> ci.v1.RevokeTokenRequest
+	9,  // 8: ci.v1.TokenService.WhoAmI:output_type -> ci.v1.Caller
+	2,  // 9: ci.v1.TokenService.CreateToken:output_type -> ci.v1.CreateTokenResponse
+	4,  // 10: ci.v1.TokenService.ListTokens:output_type -> ci.v1.ListTokensResponse
+	8,  // 11: ci.v1.TokenService.GetToken:output_type -> ci.v1.Token
+	10, // 12: ci.v1.TokenService.RevokeToken:output_type -> google.protobuf.Empty
+	8,  // [8:13] is the sub-list for method output_type
+	3,  // [3:8] is the sub-list for method input_type
+	3,  // [3:3] is the sub-list for extension type_name
+	3,  // [3:3] is the sub-list for extension extendee
+	0,  // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_ci_v1_token_service_proto_init() }
@@ -405,7 +458,7 @@ func file_ci_v1_token_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ci_v1_token_service_proto_rawDesc), len(file_ci_v1_token_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -41,6 +41,8 @@ const (
 	TokenServiceCreateTokenProcedure = "/ci.v1.TokenService/CreateToken"
 	// TokenServiceListTokensProcedure is the fully-qualified name of the TokenService's ListTokens RPC.
 	TokenServiceListTokensProcedure = "/ci.v1.TokenService/ListTokens"
+	// TokenServiceGetTokenProcedure is the fully-qualified name of the TokenService's GetToken RPC.
+	TokenServiceGetTokenProcedure = "/ci.v1.TokenService/GetToken"
 	// TokenServiceRevokeTokenProcedure is the fully-qualified name of the TokenService's RevokeToken
 	// RPC.
 	TokenServiceRevokeTokenProcedure = "/ci.v1.TokenService/RevokeToken"
@@ -54,6 +56,8 @@ type TokenServiceClient interface {
 	CreateToken(context.Context, *v1.CreateTokenRequest) (*v1.CreateTokenResponse, error)
 	// Lists tokens, oldest first, revoked ones too.
 	ListTokens(context.Context, *v1.ListTokensRequest) (*v1.ListTokensResponse, error)
+	// Returns what is recorded of a token, revoked or not.
+	GetToken(context.Context, *v1.GetTokenRequest) (*v1.Token, error)
 	// Revokes a token; within 2 seconds it opens nothing any more. Repeating it is safe.
 	RevokeToken(context.Context, *v1.RevokeTokenRequest) (*emptypb.Empty, error)
 }
@@ -87,6 +91,12 @@ func NewTokenServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(tokenServiceMethods.ByName("ListTokens")),
 			connect.WithClientOptions(opts...),
 		),
+		getToken: connect.NewClient[v1.GetTokenRequest, v1.Token](
+			httpClient,
+			baseURL+TokenServiceGetTokenProcedure,
+			connect.WithSchema(tokenServiceMethods.ByName("GetToken")),
+			connect.WithClientOptions(opts...),
+		),
 		revokeToken: connect.NewClient[v1.RevokeTokenRequest, emptypb.Empty](
 			httpClient,
 			baseURL+TokenServiceRevokeTokenProcedure,
@@ -101,6 +111,7 @@ type tokenServiceClient struct {
 	whoAmI      *connect.Client[v1.WhoAmIRequest, v1.Caller]
 	createToken *connect.Client[v1.CreateTokenRequest, v1.CreateTokenResponse]
 	listTokens  *connect.Client[v1.ListTokensRequest, v1.ListTokensResponse]
+	getToken    *connect.Client[v1.GetTokenRequest, v1.Token]
 	revokeToken *connect.Client[v1.RevokeTokenRequest, emptypb.Empty]
 }
 
@@ -131,6 +142,15 @@ func (c *tokenServiceClient) ListTokens(ctx context.Context, req *v1.ListTokensR
 	return nil, err
 }
 
+// GetToken calls ci.v1.TokenService.GetToken.
+func (c *tokenServiceClient) GetToken(ctx context.Context, req *v1.GetTokenRequest) (*v1.Token, error) {
+	response, err := c.getToken.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // RevokeToken calls ci.v1.TokenService.RevokeToken.
 func (c *tokenServiceClient) RevokeToken(ctx context.Context, req *v1.RevokeTokenRequest) (*emptypb.Empty, error) {
 	response, err := c.revokeToken.CallUnary(ctx, connect.NewRequest(req))
@@ -148,6 +168,8 @@ type TokenServiceHandler interface {
 	CreateToken(context.Context, *v1.CreateTokenRequest) (*v1.CreateTokenResponse, error)
 	// Lists tokens, oldest first, revoked ones too.
 	ListTokens(context.Context, *v1.ListTokensRequest) (*v1.ListTokensResponse, error)
+	// Returns what is recorded of a token, revoked or not.
+	GetToken(context.Context, *v1.GetTokenRequest) (*v1.Token, error)
 	// Revokes a token; within 2 seconds it opens nothing any more. Repeating it is safe.
 	RevokeToken(context.Context, *v1.RevokeTokenRequest) (*emptypb.Empty, error)
 }
@@ -177,6 +199,12 @@ func NewTokenServiceHandler(svc TokenServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(tokenServiceMethods.ByName("ListTokens")),
 		connect.WithHandlerOptions(opts...),
 	)
+	tokenServiceGetTokenHandler := connect.NewUnaryHandlerSimple(
+		TokenServiceGetTokenProcedure,
+		svc.GetToken,
+		connect.WithSchema(tokenServiceMethods.ByName("GetToken")),
+		connect.WithHandlerOptions(opts...),
+	)
 	tokenServiceRevokeTokenHandler := connect.NewUnaryHandlerSimple(
 		TokenServiceRevokeTokenProcedure,
 		svc.RevokeToken,
@@ -191,6 +219,8 @@ func NewTokenServiceHandler(svc TokenServiceHandler, opts ...connect.HandlerOpti
 			tokenServiceCreateTokenHandler.ServeHTTP(w, r)
 		case TokenServiceListTokensProcedure:
 			tokenServiceListTokensHandler.ServeHTTP(w, r)
+		case TokenServiceGetTokenProcedure:
+			tokenServiceGetTokenHandler.ServeHTTP(w, r)
 		case TokenServiceRevokeTokenProcedure:
 			tokenServiceRevokeTokenHandler.ServeHTTP(w, r)
 		default:
@@ -212,6 +242,10 @@ func (UnimplementedTokenServiceHandler) CreateToken(context.Context, *v1.CreateT
 
 func (UnimplementedTokenServiceHandler) ListTokens(context.Context, *v1.ListTokensRequest) (*v1.ListTokensResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ci.v1.TokenService.ListTokens is not implemented"))
+}
+
+func (UnimplementedTokenServiceHandler) GetToken(context.Context, *v1.GetTokenRequest) (*v1.Token, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ci.v1.TokenService.GetToken is not implemented"))
 }
 
 func (UnimplementedTokenServiceHandler) RevokeToken(context.Context, *v1.RevokeTokenRequest) (*emptypb.Empty, error) {
