@@ -200,7 +200,7 @@ func sample() *fakeClient {
 	failed := done(41, "unit-test", ci.OutcomeFailed, "The script exited with status 2; the end of its console says why.", 400)
 	failed.ExitCode, failed.Parameters = &code, map[string]string{"LEVEL": "3", "TARGET": "linux/amd64"}
 	failed.Parent, failed.Console = &ci.RunRef{Job: "release", Run: 40}, ci.Console{Bytes: 1 << 20}
-	failed.Spec = &ci.Spec{CI: true}
+	failed.Spec, failed.Trace = &ci.Spec{CI: true}, ci.ParseTrace("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "")
 	failed.Steps = []ci.Step{
 		{Name: "checkout", Began: failed.Times.Claimed, Took: ci.Duration(2 * time.Second)},
 		{Name: "environment", Began: failed.Times.Claimed, Took: ci.Duration(7 * time.Second), Detail: "built"},

@@ -51,6 +51,7 @@ func samplePipelineRuns() []ci.PipelineRun {
 		return r
 	}
 	runs := []ci.PipelineRun{run(7, "release", "", 420, 0, asking), run(6, "release", ci.OutcomeFailed, 4000, 3700, broken), run(5, "nightly", ci.OutcomeSucceeded, 30000, 29000, nil), run(4, "release", ci.OutcomeAborted, 90000, 89000, nil)}
+	runs[1].Trace = ci.ParseTrace("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "")
 	runs[1].Reason, runs[1].RerunOf = "unit-test/41 failed: The script exited with status 2.", 4
 	return runs
 }

@@ -3,6 +3,7 @@ package web_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
@@ -92,6 +93,16 @@ func TestTraceOfARun(t *testing.T) {
 	p := s.signedIn(ci.RoleRead).get(fmt.Sprintf("/ui/jobs/unit/runs/%d", run.ID))
 	lawful(t, p)
 	require.Contains(t, p.body, "trace 4bf92f3577b34da6a3ce929d0e0e4736")
+
+	s.pipeline("release", "sleep('1h')")
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/pipelines/release/runs", nil)
+	require.NoError(t, err)
+	r.Header.Set("Authorization", "Bearer "+s.tokens[ci.RoleAdmin])
+	r.Header.Set("Traceparent", "00-5bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	require.Equal(t, 201, s.browser().do(r).status)
+	p = s.signedIn(ci.RoleRead).get("/ui/pipelines/release/runs/1")
+	lawful(t, p)
+	require.Contains(t, p.body, "trace 5bf92f3577b34da6a3ce929d0e0e4736")
 }
 
 func TestLiveConsole(t *testing.T) {

@@ -60,6 +60,9 @@ func (v *View) head(w int) []string {
 		facts = append(facts, p+"="+r.Parameters[p])
 	}
 	lines = append(lines, t.Faint.Clean(strings.Join(facts, " · ")))
+	if r.Trace != nil {
+		lines = append(lines, t.Faint.Clean("trace "+r.Trace.ID))
+	}
 	if v.err != nil {
 		lines = append(lines, t.Warn.Clean("not up to date: "+v.err.Error()))
 	}

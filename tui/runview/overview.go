@@ -280,6 +280,7 @@ func (v *View) facts(w int) []string {
 		{"class", r.Class},
 		{"priority", string(r.Priority)},
 		{"by", r.TriggeredBy},
+		{"trace", traceOf(r.Trace)},
 		{"triggered", stamp(r.Times.Triggered, v.world.Now())},
 		{"output", ci.Bytes(r.Console.Bytes)},
 	}
@@ -300,6 +301,14 @@ func (v *View) facts(w int) []string {
 		lines = append(lines, t.Accent.Clean(name)+"="+ansi.Truncate(terminal.Clean(r.Parameters[name]), max(1, w-len(name)-1), "…"))
 	}
 	return lines
+}
+
+// traceOf is a trace as places name it that keep traces; "" for none.
+func traceOf(t *ci.Trace) string {
+	if t == nil {
+		return ""
+	}
+	return t.ID
 }
 
 // relatives are the run's parent and children; o goes through them.
