@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that programs of Debian packages are there.
 #
-#   usage: tools/need.sh PACKAGE…    (chromium git curl openssh-client openssh-server postgresql redis-server rabbitmq-server busybox-static docker.io fuse-overlayfs iptables iproute2 tmux)
+#   usage: tools/need.sh PACKAGE…    (chromium git curl openssh-client openssh-server postgresql redis-server rabbitmq-server busybox-static docker.io fuse-overlayfs iptables iproute2 tmux etcd-server)
 #
 # It is quiet and quick when they are. What is missing is installed by apt-get
 # when this is Debian and we are root; else a sentence says what to install.
@@ -14,6 +14,7 @@ have() {
   case $1 in
     openssh-client) PATH=$path command -v ssh && PATH=$path command -v ssh-keygen ;;
     openssh-server) PATH=$path command -v sshd ;;
+    etcd-server) PATH=$path command -v etcd ;;
     iproute2) PATH=$path command -v ip ;;
     busybox-static) [ -x /bin/busybox ] ;;
     docker.io) PATH=$path command -v dockerd && PATH=$path command -v containerd && PATH=$path command -v runc ;;

@@ -13,17 +13,17 @@ import (
 
 // What the chart's README promises beyond being valid.
 
-func decode[T any](t *testing.T, o object) *T {
+func decode[T any](t *testing.T, o Object) *T {
 	t.Helper()
 	out := new(T)
-	require.NoError(t, yaml.UnmarshalStrict(o.text, out))
+	require.NoError(t, yaml.UnmarshalStrict(o.Text, out))
 	return out
 }
 
 func TestAgentsHoldNoRights(t *testing.T) {
 	t.Parallel()
-	all := objects(t, values(t, "testdata/most.yaml"))
-	pod := decode[appsv1.Deployment](t, find(t, all, "Deployment", "-agent")).Spec.Template.Spec
+	all := Objects(t, Values(t, "testdata/most.yaml"))
+	pod := decode[appsv1.Deployment](t, Find(t, all, "Deployment", "-agent")).Spec.Template.Spec
 	require.False(t, *pod.AutomountServiceAccountToken)
 	require.False(t, pod.HostNetwork || pod.HostPID || pod.HostIPC)
 	for _, v := range pod.Volumes {
@@ -32,12 +32,12 @@ func TestAgentsHoldNoRights(t *testing.T) {
 			require.Equal(t, []corev1.KeyToPath{{Key: "secret.key", Path: "secret.key"}}, v.Secret.Items, "an agent signs no tokens")
 		}
 	}
-	binding := decode[rbacv1.RoleBinding](t, find(t, all, "RoleBinding", "-pod-costs"))
+	binding := decode[rbacv1.RoleBinding](t, Find(t, all, "RoleBinding", "-pod-costs"))
 	require.Equal(t, []rbacv1.Subject{{Kind: "ServiceAccount", Name: "builds-cid", Namespace: "builds"}}, binding.Subjects)
-	role := decode[rbacv1.Role](t, find(t, all, "Role", "-pod-costs"))
+	role := decode[rbacv1.Role](t, Find(t, all, "Role", "-pod-costs"))
 	require.Equal(t, []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"patch"}}}, role.Rules)
 
-	policy := decode[networkingv1.NetworkPolicy](t, find(t, all, "NetworkPolicy", "-agent")).Spec
+	policy := decode[networkingv1.NetworkPolicy](t, Find(t, all, "NetworkPolicy", "-agent")).Spec
 	require.Empty(t, policy.Ingress)
 	require.ElementsMatch(t, []networkingv1.PolicyType{"Ingress", "Egress"}, policy.PolicyTypes)
 	var except []string
@@ -53,13 +53,13 @@ func TestAgentsHoldNoRights(t *testing.T) {
 
 func TestWithoutCostsCidHasNoRightsEither(t *testing.T) {
 	t.Parallel()
-	v := values(t, "testdata/least.yaml")
+	v := Values(t, "testdata/least.yaml")
 	v["agent"] = map[string]any{"deletionCost": false}
-	all := objects(t, v)
+	all := Objects(t, v)
 	for _, o := range all {
 		require.NotContains(t, []string{"Role", "RoleBinding"}, o.GetKind())
 	}
-	pod := decode[appsv1.Deployment](t, find(t, all, "Deployment", "-cid")).Spec.Template.Spec
+	pod := decode[appsv1.Deployment](t, Find(t, all, "Deployment", "-cid")).Spec.Template.Spec
 	require.False(t, *pod.AutomountServiceAccountToken)
 	require.NotContains(t, names(pod.Containers[0].Env), "CID_POD_COSTS")
 }
@@ -76,8 +76,8 @@ func names(env []corev1.EnvVar) []string {
 // in their pods, and of the tokens each pod's own.
 func TestAgentsWithATokenHaveNothingElse(t *testing.T) {
 	t.Parallel()
-	all := objects(t, values(t, "testdata/token.yaml"))
-	set := decode[appsv1.StatefulSet](t, find(t, all, "StatefulSet", "-agent"))
+	all := Objects(t, Values(t, "testdata/token.yaml"))
+	set := decode[appsv1.StatefulSet](t, Find(t, all, "StatefulSet", "-agent"))
 	pod := set.Spec.Template.Spec
 	c := pod.Containers[0]
 	for _, e := range c.Env {
@@ -92,10 +92,10 @@ func TestAgentsWithATokenHaveNothingElse(t *testing.T) {
 	for _, v := range pod.Volumes {
 		require.True(t, v.Secret == nil || v.Secret.SecretName == "one-ci-agent-tokens", v.Name)
 	}
-	tokens := decode[corev1.Secret](t, find(t, all, "Secret", "-agent-tokens"))
+	tokens := decode[corev1.Secret](t, Find(t, all, "Secret", "-agent-tokens"))
 	require.Equal(t, map[string]string{"one-ci-agent-0": "token.of.first", "one-ci-agent-1": "token.of.second"}, tokens.StringData)
 
-	target := find(t, all, "ScaledObject", "-agent").Object["spec"].(map[string]any)["scaleTargetRef"].(map[string]any)
+	target := Find(t, all, "ScaledObject", "-agent").Object["spec"].(map[string]any)["scaleTargetRef"].(map[string]any)
 	require.Equal(t, "StatefulSet", target["kind"])
 	for _, o := range all {
 		require.NotContains(t, []string{"Role", "RoleBinding"}, o.GetKind(), "a StatefulSet heeds no deletion costs")
@@ -104,7 +104,7 @@ func TestAgentsWithATokenHaveNothingElse(t *testing.T) {
 
 func TestCidIsConfined(t *testing.T) {
 	t.Parallel()
-	pod := decode[appsv1.Deployment](t, find(t, objects(t, values(t, "testdata/most.yaml")), "Deployment", "-cid")).Spec.Template.Spec
+	pod := decode[appsv1.Deployment](t, Find(t, Objects(t, Values(t, "testdata/most.yaml")), "Deployment", "-cid")).Spec.Template.Spec
 	c := pod.Containers[0]
 	require.True(t, *pod.SecurityContext.RunAsNonRoot)
 	require.Equal(t, corev1.SeccompProfileTypeRuntimeDefault, pod.SecurityContext.SeccompProfile.Type)
@@ -119,12 +119,12 @@ func TestCidIsConfined(t *testing.T) {
 // TestSecretsStandInSecrets sees that no pod's description has one.
 func TestSecretsStandInSecrets(t *testing.T) {
 	t.Parallel()
-	for _, o := range objects(t, values(t, "testdata/most.yaml")) {
+	for _, o := range Objects(t, Values(t, "testdata/most.yaml")) {
 		if o.GetKind() == "Secret" {
 			continue
 		}
 		for _, secret := range []string{"postgres://u:p", "hush", "PRIVATE KEY", "ci.read"} {
-			require.NotContains(t, string(o.text), secret, o.file)
+			require.NotContains(t, string(o.Text), secret, o.File)
 		}
 	}
 }
@@ -132,10 +132,10 @@ func TestSecretsStandInSecrets(t *testing.T) {
 // TestScaling sees that who scales is alone with it, and by which figures.
 func TestScaling(t *testing.T) {
 	t.Parallel()
-	most := objects(t, values(t, "testdata/most.yaml"))
-	require.Nil(t, decode[appsv1.Deployment](t, find(t, most, "Deployment", "-agent")).Spec.Replicas, "KEDA sets it")
-	require.EqualValues(t, 3, *decode[appsv1.Deployment](t, find(t, most, "Deployment", "-cid")).Spec.Replicas)
-	scaled := find(t, most, "ScaledObject", "-agent")
+	most := Objects(t, Values(t, "testdata/most.yaml"))
+	require.Nil(t, decode[appsv1.Deployment](t, Find(t, most, "Deployment", "-agent")).Spec.Replicas, "KEDA sets it")
+	require.EqualValues(t, 3, *decode[appsv1.Deployment](t, Find(t, most, "Deployment", "-cid")).Spec.Replicas)
+	scaled := Find(t, most, "ScaledObject", "-agent")
 	spec := scaled.Object["spec"].(map[string]any)
 	want := map[string]string{"ci_wanted_cores": "2.975", "ci_wanted_mebibytes": "5222.4"} // 85 % of 3.5 cores and 6144 MiB
 	var kinds []string
@@ -152,16 +152,16 @@ func TestScaling(t *testing.T) {
 	require.Empty(t, want)
 	require.Equal(t, []string{"metrics-api", "metrics-api", "cpu"}, kinds)
 
-	least := objects(t, values(t, "testdata/least.yaml"))
-	require.EqualValues(t, 2, *decode[appsv1.Deployment](t, find(t, least, "Deployment", "-agent")).Spec.Replicas)
-	require.Nil(t, decode[appsv1.Deployment](t, find(t, least, "Deployment", "-cid")).Spec.Replicas, "the HPA sets it")
-	find(t, least, "HorizontalPodAutoscaler", "-cid")
+	least := Objects(t, Values(t, "testdata/least.yaml"))
+	require.EqualValues(t, 2, *decode[appsv1.Deployment](t, Find(t, least, "Deployment", "-agent")).Spec.Replicas)
+	require.Nil(t, decode[appsv1.Deployment](t, Find(t, least, "Deployment", "-cid")).Spec.Replicas, "the HPA sets it")
+	Find(t, least, "HorizontalPodAutoscaler", "-cid")
 }
 
 // TestAgentsFinishTheirRuns sees what a pod gets before it is killed.
 func TestAgentsFinishTheirRuns(t *testing.T) {
 	t.Parallel()
-	d := decode[appsv1.Deployment](t, find(t, objects(t, values(t, "testdata/least.yaml")), "Deployment", "-agent"))
+	d := decode[appsv1.Deployment](t, Find(t, Objects(t, Values(t, "testdata/least.yaml")), "Deployment", "-agent"))
 	require.GreaterOrEqual(t, *d.Spec.Template.Spec.TerminationGracePeriodSeconds, int64(3600))
 	require.Equal(t, []string{"ci-agent", "drain", "--wait", "--reason", "Kubernetes ends the pod", "--deadline", "14340s", "--then", "abort"},
 		d.Spec.Template.Spec.Containers[0].Lifecycle.PreStop.Exec.Command)
@@ -172,8 +172,8 @@ func TestAgentsFinishTheirRuns(t *testing.T) {
 // TestNarrow is the example without "privileged".
 func TestNarrow(t *testing.T) {
 	t.Parallel()
-	all := objects(t, values(t, valueFiles["narrow"]...))
-	s := decode[appsv1.Deployment](t, find(t, all, "Deployment", "-agent")).Spec.Template.Spec.Containers[0].SecurityContext
+	all := Objects(t, Values(t, ValueFiles["narrow"]...))
+	s := decode[appsv1.Deployment](t, Find(t, all, "Deployment", "-agent")).Spec.Template.Spec.Containers[0].SecurityContext
 	require.False(t, *s.Privileged)
 	require.Contains(t, s.Capabilities.Add, corev1.Capability("SYS_ADMIN"))
 	require.Equal(t, corev1.AppArmorProfileTypeUnconfined, s.AppArmorProfile.Type)
