@@ -19,7 +19,7 @@ FUZZ_TIME ?= 10s
 help: ## Print this list.
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	  /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: build ## Show the whole way of a run: a job by API, a trigger by curl, console, results, and a clean Docker.
@@ -80,6 +80,11 @@ test-gitea: modules ## Test webhooks, clones and commit statuses against a real 
 .PHONY: test-terraform
 test-terraform: modules ## Test the provider with a real OpenTofu; its first build takes minutes.
 	@CI_TOFU=$$(tools/opentofu.sh) && export CI_TOFU && go test ./e2e/terraform -count=1 -v
+
+.PHONY: test-kubernetes
+test-kubernetes: build ## Test the chart, and cid's rights, with a real Kubernetes; its first build takes seven minutes on two cores.
+	@tools/need.sh git docker.io busybox-static etcd-server
+	@CI_KUBERNETES=$$(tools/kubernetes.sh) && export CI_KUBERNETES CI_BIN=$(CURDIR)/bin && cd tools/charts && go vet ./cluster && go test ./cluster -count=1 -v
 
 .PHONY: chaos
 chaos: modules ## Hurt a whole fleet in every way, with 300 runs (CHAOS_RUNS) for each fault: about an hour. CHAOS_SEED plays one again, CHAOS_FAULTS (a regular expression) only some.
