@@ -49,7 +49,7 @@ type Config struct {
 	Trace func(ctx context.Context) *ci.Trace
 	// Done, if set, is told of every run that has ended.
 	Done func(*ci.PipelineRun)
-	// Now is the time. Default: time.Now.
+	// Now is the time. Default: the journal's.
 	Now func() time.Time
 	// Workers is how many runs are worked on at once. Default: 4.
 	Workers int
@@ -82,7 +82,7 @@ func New(c Config) (*Service, error) {
 		return nil, errors.New("pipeline: Journal, API, Evaluate, Who and Log are required")
 	}
 	if c.Now == nil {
-		c.Now = time.Now
+		c.Now = c.Journal.Now
 	}
 	if c.Trace == nil {
 		c.Trace = func(context.Context) *ci.Trace { return nil }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -340,4 +341,12 @@ func TestTimeouts(t *testing.T) {
 	old.put("p", "sleep('1h')")
 	r = old.done(old.begin("p", nil))
 	require.Equal(t, ci.OutcomeTimedOut, r.Outcome)
+}
+
+// Leases and deadlines go by the one clock that all processes share, see the journal's test of it.
+func TestTimeIsTheJournals(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	s := newSite(t, w, openJournal(t, ""), nil)
+	require.Equal(t, reflect.ValueOf(s.journal.Now).Pointer(), reflect.ValueOf(s.service.Now).Pointer())
 }

@@ -20,6 +20,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -43,6 +45,9 @@ type Journal struct {
 	postgres bool
 	path     string   // of a file
 	owned    *os.File // the lock of Own; nil without one
+	clock    atomic.Pointer[reading]
+	stop     context.CancelFunc // of followClock; nil without one
+	wait     sync.WaitGroup
 }
 
 // Open opens the database that url names, "sqlite:PATH" or "postgres://…", and
@@ -68,6 +73,15 @@ func Open(ctx context.Context, url string, log *slog.Logger) (*Journal, error) {
 	if err := j.migrate(ctx, log); err != nil {
 		return nil, errors.Join(err, j.Close())
 	}
+	if !j.postgres {
+		return j, nil
+	}
+	if err := j.readClock(ctx); err != nil {
+		return nil, errors.Join(err, j.Close())
+	}
+	alive, stop := context.WithCancel(context.WithoutCancel(ctx)) // Close ends it
+	j.stop = stop
+	j.wait.Go(func() { j.followClock(alive) })
 	return j, nil
 }
 
@@ -130,6 +144,10 @@ func openSQLite(path string) (*Journal, error) {
 
 // Close closes all connections, and gives up what Own has taken.
 func (j *Journal) Close() error {
+	if j.stop != nil {
+		j.stop()
+		j.wait.Wait()
+	}
 	err := j.db.Close()
 	if j.owned != nil {
 		err = errors.Join(err, j.owned.Close())

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"ci/backend/store/storetest/postgres"
@@ -33,6 +34,27 @@ func TestPostgres(t *testing.T) {
 	t.Parallel()
 	server := postgres.Start(t)
 	suite(t, func(t *testing.T) string { return server.Database(t) })
+	t.Run("clock", func(t *testing.T) { t.Parallel(); clock(t, server) })
+}
+
+// clock wants the server's: here one that is five minutes ahead of this machine's.
+func clock(t *testing.T, server *postgres.Server) {
+	url := server.Database(t)
+	ahead, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer ahead.Close(t.Context()) //nolint:errcheck // the test is over
+	for _, text := range []string{
+		"CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT pg_catalog.clock_timestamp() + interval '5 minutes' $$",
+		"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database()); END $$",
+	} {
+		_, err := ahead.Exec(t.Context(), text)
+		require.NoError(t, err)
+	}
+	j := open(t, url)
+	require.WithinDuration(t, time.Now().Add(5*time.Minute), j.Now(), time.Minute)
+	first := j.Now()
+	require.NoError(t, j.readClock(t.Context()))
+	require.False(t, j.Now().Before(first.Add(-time.Second)))
 }
 
 // suite is the same on both engines.
