@@ -64,6 +64,8 @@ type Config struct {
 	// CountFor is how long the consoles of runs that end without their agent are
 	// read for their hashes, all of a round together. Default 10 s.
 	CountFor time.Duration
+	// PartFor bounds each part of a sweeper's round. Default 30 s.
+	PartFor time.Duration
 	// NewTrace begins the trace of a run of a job that is triggered in none; nil
 	// says that no spans are sent of runs.
 	NewTrace func(ctx context.Context, job string) *ci.Trace
@@ -94,6 +96,7 @@ func New(c Config) (*Engine, error) {
 	defaultTo(&c.AccessFor, 2*time.Minute)
 	defaultTo(&c.Sweep, 5*time.Second)
 	defaultTo(&c.CountFor, 10*time.Second)
+	defaultTo(&c.PartFor, 30*time.Second)
 	if c.Observe == nil {
 		c.Observe = func(*ci.Run) {}
 	}

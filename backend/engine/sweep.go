@@ -46,12 +46,13 @@ func (e *Engine) sweepLoop(ctx context.Context) error {
 
 // leads takes or keeps the sweeper's lease.
 func (e *Engine) leads(ctx context.Context) (mine bool) {
-	err := e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
-		now := e.Store.Now()
-		mine, err = tx.TakeLease(ctx, "sweeper", e.holder, now.Add(3*e.Sweep), now)
-		return err
+	e.part(ctx, "lease", func(ctx context.Context) error {
+		return e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
+			now := e.Store.Now()
+			mine, err = tx.TakeLease(ctx, "sweeper", e.holder, now.Add(3*e.Sweep), now)
+			return err
+		})
 	})
-	e.warn("lease", err)
 	if mine != e.leading {
 		e.leading = mine
 		e.Log.Info("the loops that run once in the fleet", "here", mine)
@@ -66,15 +67,27 @@ func (e *Engine) sweep(ctx context.Context, first bool) {
 	if first {
 		before = e.Store.Now()
 	}
-	if whole, err := e.complete(ctx); first || !whole || err != nil {
-		e.warn("count the queue", err)
-		e.warn("republish", e.republish(ctx, before))
+	whole := false
+	e.part(ctx, "count the queue", func(ctx context.Context) (err error) {
+		whole, err = e.complete(ctx)
+		return err
+	})
+	if first || !whole {
+		e.part(ctx, "republish", func(ctx context.Context) error { return e.republish(ctx, before) })
 	}
-	e.warn("plan", e.replan(ctx))
+	e.part(ctx, "plan", e.replan)
 	if e.believesLeases() {
-		e.warn("reap", e.reap(ctx))
-		e.warn("overdue", e.overdue(ctx))
+		e.part(ctx, "reap", e.reap)
+		e.part(ctx, "overdue", e.overdue)
 	}
+}
+
+// part is one part of a round. None keeps the others waiting for long, whatever
+// it waits for itself; the next round goes on where it was.
+func (e *Engine) part(ctx context.Context, what string, do func(ctx context.Context) error) {
+	ctx, cancel := context.WithTimeout(ctx, e.PartFor)
+	defer cancel()
+	e.warn(what, do(ctx))
 }
 
 // believesLeases says whether the database's clock can be taken for a measure.

@@ -48,7 +48,8 @@ func openPostgres(ctx context.Context, url string, log *slog.Logger) (*Store, er
 	}
 	// bun writes values into some texts, by the rules of this setting.
 	config.RuntimeParams["standard_conforming_strings"] = "on"
-	db := stdlib.OpenDB(*config)
+	alive(config)
+	db := stdlib.OpenDB(*config, stdlib.OptionShouldPing(look))
 	db.SetMaxOpenConns(maxConns)
 	db.SetMaxIdleConns(maxConns)
 	db.SetConnMaxIdleTime(time.Minute) // of a fleet, each idle agent is left with one
@@ -151,6 +152,8 @@ func (p *pg) close() error {
 // readClock measures how far the server's clock is from ours. The quickest of
 // a few answers has the smallest error.
 func (s *Store) readClock(ctx context.Context) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	best := time.Duration(-1)
 	for range 3 {
 		var at int64

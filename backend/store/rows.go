@@ -68,20 +68,24 @@ func one[T any](ctx context.Context, s session, places func(*T) []any, text stri
 
 // many scans all rows of a query. It never returns nil without an error.
 func many[T any](ctx context.Context, s session, places func(*T) []any, text string, args ...any) (list []T, err error) {
-	rows, err := s.query(ctx, text, args...)
-	if err != nil {
-		return nil, err
+	limited, cancel := bounded(ctx)
+	defer cancel()
+	rows, err := s.query(limited, text, args...)
+	if err == nil {
+		list, err = scan(rows, places)
 	}
-	return scan(rows, places)
+	return list, silent(ctx, err)
 }
 
 // listed is many for a text whose plan depends on its values; see session.
-func listed[T any](ctx context.Context, s session, places func(*T) []any, text string, args ...any) ([]T, error) {
-	rows, err := s.list(ctx, text, args...)
-	if err != nil {
-		return nil, err
+func listed[T any](ctx context.Context, s session, places func(*T) []any, text string, args ...any) (list []T, err error) {
+	limited, cancel := bounded(ctx)
+	defer cancel()
+	rows, err := s.list(limited, text, args...)
+	if err == nil {
+		list, err = scan(rows, places)
 	}
-	return scan(rows, places)
+	return list, silent(ctx, err)
 }
 
 // scan reads rows to their end and closes them.

@@ -118,7 +118,7 @@ type writing struct{}
 // of fn rolls back and is returned as it is. fn should be short, must not call
 // Write, and may run more than once: on Postgres a transaction that was in
 // another one's way is tried again. On SQLite all writers share one
-// connection, and those that wait share one commit.
+// connection, and those that wait share one commit. A transaction that has no answer within a minute is given up, and so is a read.
 func (s *Store) Write(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
 	if ctx.Value(writing{}) == s {
 		return ci.Errorf(ci.CodeInternal, "store: Write was called inside Write; use the transaction that is there")
@@ -127,12 +127,14 @@ func (s *Store) Write(ctx context.Context, fn func(ctx context.Context, tx *Tx) 
 	if err := s.faulty(false); err != nil {
 		return err
 	}
-	err := s.engine.write(ctx, func(on session) error {
+	limited, cancel := bounded(ctx)
+	defer cancel()
+	err := s.engine.write(limited, func(on session) error {
 		s.counts.transactions.Add(1)
-		return fn(ctx, &Tx{reader: reader{s: counted{on, s.counts}, d: s.d}, now: s.Now})
+		return fn(limited, &Tx{reader: reader{s: counted{on, s.counts}, d: s.d}, now: s.Now})
 	})
 	if err != nil {
-		return err
+		return silent(ctx, err)
 	}
 	return s.faulty(true)
 }

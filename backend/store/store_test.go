@@ -61,6 +61,7 @@ func TestPostgres(t *testing.T) {
 	run(t, both(func(t *testing.T) string { return server.Database(t) }))
 	run(t, map[string]func(t *testing.T){
 		"connections cut":    func(t *testing.T) { connectionsCut(t, server) },
+		"black hole":         func(t *testing.T) { blackHole(t, server) },
 		"restored elsewhere": func(t *testing.T) { restoredElsewhere(t, server) },
 		"deadlock":           func(t *testing.T) { deadlock(t, server) },
 	})
