@@ -236,6 +236,9 @@ func (e *Engine) replay(ctx context.Context, t ci.Trigger, find finder) (*ci.Run
 	if err != nil || !found {
 		return nil, err
 	}
+	if id == withdrawn {
+		return nil, ci.Errorf(ci.CodeConflict, "Idempotency-Key %q of job %s was withdrawn before it made a run; to trigger one, use a new key", t.IdempotencyKey, t.Job)
+	}
 	if body != digest(t) {
 		return nil, ci.Errorf(ci.CodeMismatch, "Idempotency-Key %q was used for another request to job %s (run %d); use a new key", t.IdempotencyKey, t.Job, id)
 	}

@@ -24,6 +24,8 @@ type world struct {
 	outcomes map[string]ci.Outcome
 	// held are jobs whose runs do not end by themselves.
 	held map[string]bool
+	// unreachable are jobs whose triggers nobody answers.
+	unreachable map[string]bool
 	// results are texts by "job:result".
 	results map[string]string
 	// before and after are asked around each operation; an error is answered instead. nil: fine.
@@ -35,7 +37,7 @@ type world struct {
 }
 
 func newWorld() *world {
-	return &world{keys: map[string]int64{}, triggered: map[string]int{}, outcomes: map[string]ci.Outcome{}, held: map[string]bool{}, results: map[string]string{}, pins: map[ci.RunRef][]string{}}
+	return &world{keys: map[string]int64{}, triggered: map[string]int{}, outcomes: map[string]ci.Outcome{}, held: map[string]bool{}, unreachable: map[string]bool{}, results: map[string]string{}, pins: map[ci.RunRef][]string{}}
 }
 
 func around[T any](w *world, operation string, fn func() (T, error)) (T, error) {
@@ -61,7 +63,13 @@ func (w *world) Trigger(_ context.Context, t ci.Trigger) (*ci.Run, error) {
 		if err := t.Validate(); err != nil {
 			return nil, err
 		}
+		if w.unreachable[t.Job] {
+			return nil, ci.Errorf(ci.CodeUnavailable, "nobody answers")
+		}
 		if id, ok := w.keys[t.Job+" "+t.IdempotencyKey]; ok {
+			if id == 0 {
+				return nil, ci.Errorf(ci.CodeConflict, "the key was withdrawn")
+			}
 			r := *w.runs[id-1]
 			return &r, nil
 		}
@@ -77,6 +85,18 @@ func (w *world) Trigger(_ context.Context, t ci.Trigger) (*ci.Run, error) {
 		}
 		out := *r
 		return &out, nil
+	})
+}
+
+func (w *world) Withdraw(_ context.Context, job, key string) (*ci.Run, error) {
+	return around(w, "withdraw", func() (*ci.Run, error) {
+		id := w.keys[job+" "+key]
+		if id == 0 {
+			w.keys[job+" "+key] = 0
+			return nil, nil
+		}
+		r := *w.runs[id-1]
+		return &r, nil
 	})
 }
 

@@ -24,6 +24,8 @@ import (
 // API is what pipelines need of the API. pkg/api.Client is one.
 type API interface {
 	Trigger(ctx context.Context, t ci.Trigger) (*ci.Run, error)
+	// Withdraw returns the run that an Idempotency-Key has made, or nil once it makes none.
+	Withdraw(ctx context.Context, job, key string) (*ci.Run, error)
 	GetRun(ctx context.Context, job string, id int64) (*ci.Run, error)
 	Abort(ctx context.Context, job string, id int64) (*ci.Run, error)
 	Results(ctx context.Context, job string, id int64) ([]ci.Result, error)

@@ -22,30 +22,15 @@ const (
 	keysLast = 23 * time.Hour
 )
 
-// settle carries out the calls that are not done, looks at those that were
-// carried out, and records what came of them. news says that the program may
-// go on, or that there is something that is worth another look at once.
+// settle looks at calls that were carried out, carries out those that were not,
+// and records what came of them. news says that the program may go on, or that
+// there is something that is worth another look at once. What has ended is known
+// to the program before anything more is triggered: it may be over by that.
 func (t *turn) settle(ctx context.Context) (news bool, err error) {
-	now := t.now()
 	calls := slices.Clone(t.Calls)
-	changed := make([]bool, len(calls))
-	var g errgroup.Group
-	g.SetLimit(atOnce)
-	for i := range calls {
-		if calls[i].Done {
-			continue
-		}
-		g.Go(func() (err error) {
-			changed[i], err = t.settleOne(ctx, &calls[i], now)
-			return err
-		})
-	}
-	failed := g.Wait()
-	var save []ci.PipelineCall
-	for i := range calls {
-		if changed[i] {
-			save = append(save, calls[i])
-		}
+	save, failed := t.settleEach(ctx, calls, func(c *ci.PipelineCall) bool { return !c.Done && !unbegun(c) })
+	if len(save) == 0 && failed == nil {
+		save, failed = t.settleEach(ctx, calls, unbegun)
 	}
 	if len(save) == 0 {
 		return false, failed
@@ -58,13 +43,41 @@ func (t *turn) settle(ctx context.Context) (news bool, err error) {
 	return true, failed
 }
 
+// unbegun says whether a call is for a run that is not known to be triggered.
+func unbegun(c *ci.PipelineCall) bool { return !c.Done && c.Kind == ci.CallRun && c.Run == nil }
+
+// settleEach settles some of the calls beside each other, and returns those of
+// which more is known now.
+func (t *turn) settleEach(ctx context.Context, calls []ci.PipelineCall, which func(*ci.PipelineCall) bool) (save []ci.PipelineCall, err error) {
+	now := t.now()
+	changed := make([]bool, len(calls))
+	var g errgroup.Group
+	g.SetLimit(atOnce)
+	for i := range calls {
+		if !which(&calls[i]) {
+			continue
+		}
+		g.Go(func() (err error) {
+			changed[i], err = t.settleOne(ctx, &calls[i], now)
+			return err
+		})
+	}
+	err = g.Wait()
+	for i := range calls {
+		if changed[i] {
+			save = append(save, calls[i])
+		}
+	}
+	return save, err
+}
+
 // settleOne does what a call is for, or sees whether it is done. changed says
 // that c holds something new. An error is one of the API that goes away.
 func (t *turn) settleOne(ctx context.Context, c *ci.PipelineCall, now time.Time) (changed bool, err error) {
 	ending := t.Ending != nil
 	switch {
-	case c.Kind == ci.CallRun && c.Run == nil:
-		return t.trigger(ctx, c, now)
+	case unbegun(c):
+		return t.begin(ctx, c, now)
 	case c.Kind == ci.CallRun && ending && !t.wasAborted(c.ID):
 		if err := t.abort(ctx, c.Run); err != nil {
 			return false, err
@@ -105,25 +118,31 @@ func (t *turn) finish(c *ci.PipelineCall, at time.Time, outcome ci.Outcome, reas
 	return true, nil
 }
 
-// trigger triggers a run, once: the key makes a repeated trigger return the
-// same run. A key that may be forgotten by now is not used again.
-func (t *turn) trigger(ctx context.Context, c *ci.PipelineCall, now time.Time) (bool, error) {
+// begin triggers a run, once, or sees to it that none is triggered any more when
+// the pipeline is ending. A key that may be forgotten by now is not used again.
+func (t *turn) begin(ctx context.Context, c *ci.PipelineCall, now time.Time) (bool, error) {
 	var a replay.RunArgs
 	if err := json.Unmarshal(c.Args, &a); err != nil {
 		return false, err
 	}
-	if now.Sub(c.Began) > keysLast {
-		reason := fmt.Sprintf("since %s the API has not said whether it was triggered; look for it among the runs of %s, then run the pipeline again", c.Began.Format(time.RFC3339), a.Job)
-		return t.finish(c, now, ci.OutcomeError, reason, replay.RunValue{Outcome: ci.OutcomeError, Reason: reason})
+	none := func(outcome ci.Outcome, reason string) (bool, error) {
+		return t.finish(c, now, outcome, reason, replay.RunValue{Outcome: outcome, Reason: reason})
 	}
-	run, err := t.API.Trigger(ctx, ci.Trigger{
-		Job: a.Job, BranchName: a.Branch, CommitSHA: a.Commit, Parameters: a.Parameters, Priority: a.Priority, IdempotencyKey: keyOf(t.Key, c.ID), Trace: t.OwnTrace(),
-	})
+	if now.Sub(c.Began) > keysLast {
+		return none(ci.OutcomeError, fmt.Sprintf("since %s the API has not said whether it was triggered; look for it among the runs of %s, then run the pipeline again", c.Began.Format(time.RFC3339), a.Job))
+	}
+	act, verb := t.trigger, "triggering"
+	if t.Ending != nil {
+		act, verb = t.withdraw, "withdrawing"
+	}
+	run, err := act(ctx, &a, keyOf(t.Key, c.ID))
 	switch {
 	case refused(err):
-		return t.finish(c, now, ci.OutcomeError, err.Error(), replay.RunValue{Outcome: ci.OutcomeError, Reason: err.Error()})
+		return none(ci.OutcomeError, err.Error())
 	case err != nil:
-		return false, fmt.Errorf("triggering %s: %w", a.Job, err)
+		return false, fmt.Errorf("%s %s: %w", verb, a.Job, err)
+	case run == nil:
+		return none(ci.OutcomeAborted, "the pipeline ended before it was triggered")
 	}
 	child := &ci.RunRef{Job: run.Job, Run: run.ID}
 	if err := t.pin(ctx, t.Pipeline, t.Key, child); err != nil {
@@ -132,6 +151,19 @@ func (t *turn) trigger(ctx context.Context, c *ci.PipelineCall, now time.Time) (
 	c.Run = child
 	c.Value, err = json.Marshal(replay.RunValue{ID: run.ID})
 	return true, err
+}
+
+// trigger returns the run of a key, which a repeated trigger does not make again.
+func (t *turn) trigger(ctx context.Context, a *replay.RunArgs, key string) (*ci.Run, error) {
+	return t.API.Trigger(ctx, ci.Trigger{
+		Job: a.Job, BranchName: a.Branch, CommitSHA: a.Commit, Parameters: a.Parameters, Priority: a.Priority, IdempotencyKey: key, Trace: t.OwnTrace(),
+	})
+}
+
+// withdraw returns the run that a trigger has made whose answer was lost, or nil:
+// then none is made any more.
+func (t *turn) withdraw(ctx context.Context, a *replay.RunArgs, key string) (*ci.Run, error) {
+	return t.API.Withdraw(ctx, a.Job, key)
 }
 
 // keyOf is the Idempotency-Key of a call. The id of one in many functions within

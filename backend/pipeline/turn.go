@@ -25,9 +25,9 @@ func (t *turn) run(ctx context.Context) (wake time.Time, reason string, err erro
 		if err := t.stop(ctx); err != nil {
 			return wake, "", err
 		}
-		news, err := t.settle(ctx)
-		if err != nil {
-			return wake, "", err
+		news, failed := t.settle(ctx)
+		if failed != nil && !news {
+			return wake, "", failed
 		}
 		if t.Ending == nil && (news || first) {
 			if news, err = t.advance(ctx); err != nil {
@@ -37,6 +37,8 @@ func (t *turn) run(ctx context.Context) (wake time.Time, reason string, err erro
 		switch {
 		case t.Ending != nil && t.allDone():
 			return wake, "", t.close(ctx)
+		case failed != nil && !news:
+			return wake, "", failed
 		case !news:
 			return t.nextLook(), t.waitsFor(), nil
 		}

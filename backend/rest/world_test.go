@@ -218,6 +218,9 @@ func (w *world) Trigger(ctx context.Context, t ci.Trigger) (*ci.Run, bool, error
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if id, ok := w.keys[t.Job+"\x00"+t.IdempotencyKey]; ok && t.IdempotencyKey != "" {
+		if id == 0 {
+			return nil, false, ci.Errorf(ci.CodeConflict, "Idempotency-Key %q was withdrawn", t.IdempotencyKey)
+		}
 		r := w.runs[id-1]
 		if r.CommitSHA != t.CommitSHA || r.BranchName != t.BranchName {
 			return nil, false, ci.Errorf(ci.CodeMismatch, "Idempotency-Key %q was used for another request", t.IdempotencyKey)
@@ -252,6 +255,24 @@ func (w *world) TriggerBatch(ctx context.Context, ts []ci.Trigger) ([]ci.Run, er
 		out = append(out, *r)
 	}
 	return out, nil
+}
+
+func (w *world) Withdraw(ctx context.Context, job, key string) (*ci.Run, error) {
+	if _, err := w.GetJob(ctx, job); err != nil {
+		return nil, err
+	}
+	if key == "" {
+		return nil, ci.Errorf(ci.CodeInvalid, "Idempotency-Key is missing")
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	id, ok := w.keys[job+"\x00"+key]
+	if !ok || id == 0 {
+		w.keys[job+"\x00"+key] = 0
+		return nil, nil
+	}
+	r := w.runs[id-1]
+	return &r, nil
 }
 
 func (w *world) Abort(ctx context.Context, job string, id int64, _ string) (*ci.Run, error) {

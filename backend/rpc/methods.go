@@ -167,6 +167,7 @@ func (s *Services) funcs() map[string]function {
 		"ListJobResults":     unary(s.ListJobResults),
 		"TriggerRun":         unary(s.TriggerRun),
 		"TriggerRuns":        unary(s.TriggerRuns),
+		"WithdrawTrigger":    unary(s.WithdrawTrigger),
 		"GetRun":             unary(s.GetRun),
 		"FindRun":            unary(s.FindRun),
 		"ListJobRuns":        unary(s.ListJobRuns),

@@ -17,6 +17,8 @@ import (
 type Engine interface {
 	Trigger(ctx context.Context, t ci.Trigger) (run *ci.Run, replayed bool, err error)
 	TriggerBatch(ctx context.Context, ts []ci.Trigger) ([]ci.Run, error)
+	// Withdraw returns the run that an Idempotency-Key has made, or nil once it makes none.
+	Withdraw(ctx context.Context, job, key string) (*ci.Run, error)
 	// Abort asks for a run's end in the name of a token.
 	Abort(ctx context.Context, job string, id int64, by string) (*ci.Run, error)
 	Wait(ctx context.Context, job string, id int64, until ci.Until, d time.Duration) (*ci.Run, error)

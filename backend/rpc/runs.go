@@ -74,6 +74,15 @@ func (s *Services) TriggerRuns(ctx context.Context, req *civ1.TriggerRunsRequest
 	return &civ1.TriggerRunsResponse{Runs: convert.ToRuns(runs)}, err
 }
 
+// WithdrawTrigger gives up a trigger whose answer did not come.
+func (s *Services) WithdrawTrigger(ctx context.Context, req *civ1.WithdrawTriggerRequest) (*civ1.WithdrawTriggerResponse, error) {
+	run, err := s.Engine.Withdraw(ctx, req.GetName(), req.GetIdempotencyKey())
+	if err != nil || run == nil {
+		return &civ1.WithdrawTriggerResponse{}, err
+	}
+	return &civ1.WithdrawTriggerResponse{Run: convert.ToRun(run)}, nil
+}
+
 // GetRun returns a run, at once or when it is as far as asked.
 func (s *Services) GetRun(ctx context.Context, req *civ1.GetRunRequest) (*civ1.Run, error) {
 	return s.run(ctx, req.GetName(), req)

@@ -37,6 +37,16 @@ func (c *Client) Trigger(ctx context.Context, t ci.Trigger) (*ci.Run, error) {
 	return convert.FromRun(m.GetRun()), nil
 }
 
+// Withdraw gives up a trigger of a job whose answer did not come. It returns the
+// run that the key has made, or nil: then the key makes none any more.
+func (c *Client) Withdraw(ctx context.Context, job, key string) (*ci.Run, error) {
+	m, err := call(ctx, c, c.runs.WithdrawTrigger, &civ1.WithdrawTriggerRequest{Name: job, IdempotencyKey: key})
+	if err != nil || m.GetRun() == nil {
+		return nil, err
+	}
+	return convert.FromRun(m.GetRun()), nil
+}
+
 // TriggerBatch records all runs or none. It is not repeated, since runs
 // without keys would come twice. The runs are in the trace of the client.
 func (c *Client) TriggerBatch(ctx context.Context, ts []ci.Trigger) ([]ci.Run, error) {

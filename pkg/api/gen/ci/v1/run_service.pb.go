@@ -161,6 +161,107 @@ func (x *TriggerRunResponse) GetReplayed() bool {
 	return false
 }
 
+// See WithdrawTrigger.
+type WithdrawTriggerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The job's name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The key of the trigger.
+	IdempotencyKey string `protobuf:"bytes,2,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *WithdrawTriggerRequest) Reset() {
+	*x = WithdrawTriggerRequest{}
+	mi := &file_ci_v1_run_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawTriggerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawTriggerRequest) ProtoMessage() {}
+
+func (x *WithdrawTriggerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ci_v1_run_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawTriggerRequest.ProtoReflect.Descriptor instead.
+func (*WithdrawTriggerRequest) Descriptor() ([]byte, []int) {
+	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *WithdrawTriggerRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *WithdrawTriggerRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+// See WithdrawTrigger.
+type WithdrawTriggerResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The run that the key has made; absent when there is none, and will be none.
+	Run           *Run `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawTriggerResponse) Reset() {
+	*x = WithdrawTriggerResponse{}
+	mi := &file_ci_v1_run_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawTriggerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawTriggerResponse) ProtoMessage() {}
+
+func (x *WithdrawTriggerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ci_v1_run_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawTriggerResponse.ProtoReflect.Descriptor instead.
+func (*WithdrawTriggerResponse) Descriptor() ([]byte, []int) {
+	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *WithdrawTriggerResponse) GetRun() *Run {
+	if x != nil {
+		return x.Run
+	}
+	return nil
+}
+
 // One of many triggers.
 type BatchTrigger struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -182,7 +283,7 @@ type BatchTrigger struct {
 
 func (x *BatchTrigger) Reset() {
 	*x = BatchTrigger{}
-	mi := &file_ci_v1_run_service_proto_msgTypes[2]
+	mi := &file_ci_v1_run_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -194,7 +295,7 @@ func (x *BatchTrigger) String() string {
 func (*BatchTrigger) ProtoMessage() {}
 
 func (x *BatchTrigger) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_service_proto_msgTypes[2]
+	mi := &file_ci_v1_run_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -207,7 +308,7 @@ func (x *BatchTrigger) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchTrigger.ProtoReflect.Descriptor instead.
 func (*BatchTrigger) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{2}
+	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *BatchTrigger) GetJob() string {
@@ -263,7 +364,7 @@ type TriggerRunsRequest struct {
 
 func (x *TriggerRunsRequest) Reset() {
 	*x = TriggerRunsRequest{}
-	mi := &file_ci_v1_run_service_proto_msgTypes[3]
+	mi := &file_ci_v1_run_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -275,7 +376,7 @@ func (x *TriggerRunsRequest) String() string {
 func (*TriggerRunsRequest) ProtoMessage() {}
 
 func (x *TriggerRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_service_proto_msgTypes[3]
+	mi := &file_ci_v1_run_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -288,7 +389,7 @@ func (x *TriggerRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TriggerRunsRequest.ProtoReflect.Descriptor instead.
 func (*TriggerRunsRequest) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{3}
+	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *TriggerRunsRequest) GetRuns() []*BatchTrigger {
@@ -309,7 +410,7 @@ type TriggerRunsResponse struct {
 
 func (x *TriggerRunsResponse) Reset() {
 	*x = TriggerRunsResponse{}
-	mi := &file_ci_v1_run_service_proto_msgTypes[4]
+	mi := &file_ci_v1_run_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -321,7 +422,7 @@ func (x *TriggerRunsResponse) String() string {
 func (*TriggerRunsResponse) ProtoMessage() {}
 
 func (x *TriggerRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_service_proto_msgTypes[4]
+	mi := &file_ci_v1_run_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -334,7 +435,7 @@ func (x *TriggerRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TriggerRunsResponse.ProtoReflect.Descriptor instead.
 func (*TriggerRunsResponse) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{4}
+	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *TriggerRunsResponse) GetRuns() []*Run {
@@ -361,7 +462,7 @@ type GetRunRequest struct {
 
 func (x *GetRunRequest) Reset() {
 	*x = GetRunRequest{}
-	mi := &file_ci_v1_run_service_proto_msgTypes[5]
+	mi := &file_ci_v1_run_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -373,7 +474,7 @@ func (x *GetRunRequest) String() string {
 func (*GetRunRequest) ProtoMessage() {}
 
 func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_service_proto_msgTypes[5]
+	mi := &file_ci_v1_run_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -386,7 +487,7 @@ func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunRequest.ProtoReflect.Descriptor instead.
 func (*GetRunRequest) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{5}
+	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetRunRequest) GetName() string {
@@ -444,7 +545,7 @@ type ListJobRunsRequest struct {
 
 func (x *ListJobRunsRequest) Reset() {
 	*x = ListJobRunsRequest{}
-	mi := &file_ci_v1_run_service_proto_msgTypes[6]
+	mi := &file_ci_v1_run_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -456,7 +557,7 @@ func (x *ListJobRunsRequest) String() string {
 func (*ListJobRunsRequest) ProtoMessage() {}
 
 func (x *ListJobRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_service_proto_msgTypes[6]
+	mi := &file_ci_v1_run_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -469,7 +570,7 @@ func (x *ListJobRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobRunsRequest) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{6}
+	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListJobRunsRequest) GetName() string {
@@ -562,7 +663,7 @@ type ListRunsRequest struct {
 
 func (x *ListRunsRequest) Reset() {
 	*x = ListRunsRequest{}
-	mi := &file_ci_v1_run_service_proto_msgTypes[7]
+	mi := &file_ci_v1_run_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -574,7 +675,7 @@ func (x *ListRunsRequest) String() string {
 func (*ListRunsRequest) ProtoMessage() {}
 
 func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_service_proto_msgTypes[7]
+	mi := &file_ci_v1_run_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -587,7 +688,7 @@ func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListRunsRequest) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{7}
+	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListRunsRequest) GetJob() string {
@@ -666,7 +767,7 @@ type ListRunsResponse struct {
 
 func (x *ListRunsResponse) Reset() {
 	*x = ListRunsResponse{}
-	mi := &file_ci_v1_run_service_proto_msgTypes[8]
+	mi := &file_ci_v1_run_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -678,7 +779,7 @@ func (x *ListRunsResponse) String() string {
 func (*ListRunsResponse) ProtoMessage() {}
 
 func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_service_proto_msgTypes[8]
+	mi := &file_ci_v1_run_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -691,7 +792,7 @@ func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListRunsResponse) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{8}
+	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListRunsResponse) GetRuns() []*Run {
@@ -721,7 +822,7 @@ type AbortRunRequest struct {
 
 func (x *AbortRunRequest) Reset() {
 	*x = AbortRunRequest{}
-	mi := &file_ci_v1_run_service_proto_msgTypes[9]
+	mi := &file_ci_v1_run_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +834,7 @@ func (x *AbortRunRequest) String() string {
 func (*AbortRunRequest) ProtoMessage() {}
 
 func (x *AbortRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_service_proto_msgTypes[9]
+	mi := &file_ci_v1_run_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +847,7 @@ func (x *AbortRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortRunRequest.ProtoReflect.Descriptor instead.
 func (*AbortRunRequest) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{9}
+	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AbortRunRequest) GetName() string {
@@ -778,7 +879,7 @@ type FindRunRequest struct {
 
 func (x *FindRunRequest) Reset() {
 	*x = FindRunRequest{}
-	mi := &file_ci_v1_run_service_proto_msgTypes[10]
+	mi := &file_ci_v1_run_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -790,7 +891,7 @@ func (x *FindRunRequest) String() string {
 func (*FindRunRequest) ProtoMessage() {}
 
 func (x *FindRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_service_proto_msgTypes[10]
+	mi := &file_ci_v1_run_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -803,7 +904,7 @@ func (x *FindRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindRunRequest.ProtoReflect.Descriptor instead.
 func (*FindRunRequest) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{10}
+	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FindRunRequest) GetId() uint32 {
@@ -840,7 +941,7 @@ type ExplainRunRequest struct {
 
 func (x *ExplainRunRequest) Reset() {
 	*x = ExplainRunRequest{}
-	mi := &file_ci_v1_run_service_proto_msgTypes[11]
+	mi := &file_ci_v1_run_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -852,7 +953,7 @@ func (x *ExplainRunRequest) String() string {
 func (*ExplainRunRequest) ProtoMessage() {}
 
 func (x *ExplainRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_service_proto_msgTypes[11]
+	mi := &file_ci_v1_run_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -865,7 +966,7 @@ func (x *ExplainRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRunRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRunRequest) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{11}
+	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ExplainRunRequest) GetName() string {
@@ -895,7 +996,7 @@ type ListResultsRequest struct {
 
 func (x *ListResultsRequest) Reset() {
 	*x = ListResultsRequest{}
-	mi := &file_ci_v1_run_service_proto_msgTypes[12]
+	mi := &file_ci_v1_run_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -907,7 +1008,7 @@ func (x *ListResultsRequest) String() string {
 func (*ListResultsRequest) ProtoMessage() {}
 
 func (x *ListResultsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_service_proto_msgTypes[12]
+	mi := &file_ci_v1_run_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -920,7 +1021,7 @@ func (x *ListResultsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResultsRequest.ProtoReflect.Descriptor instead.
 func (*ListResultsRequest) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{12}
+	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListResultsRequest) GetName() string {
@@ -950,7 +1051,7 @@ type ListResultsResponse struct {
 
 func (x *ListResultsResponse) Reset() {
 	*x = ListResultsResponse{}
-	mi := &file_ci_v1_run_service_proto_msgTypes[13]
+	mi := &file_ci_v1_run_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -962,7 +1063,7 @@ func (x *ListResultsResponse) String() string {
 func (*ListResultsResponse) ProtoMessage() {}
 
 func (x *ListResultsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ci_v1_run_service_proto_msgTypes[13]
+	mi := &file_ci_v1_run_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -975,7 +1076,7 @@ func (x *ListResultsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResultsResponse.ProtoReflect.Descriptor instead.
 func (*ListResultsResponse) Descriptor() ([]byte, []int) {
-	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{13}
+	return file_ci_v1_run_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListResultsResponse) GetResults() []*Result {
@@ -1006,7 +1107,13 @@ const file_ci_v1_run_service_proto_rawDesc = "" +
 	"\x12TriggerRunResponse\x12\x1c\n" +
 	"\x03run\x18\x01 \x01(\v2\n" +
 	".ci.v1.RunR\x03run\x12\x1a\n" +
-	"\breplayed\x18\x02 \x01(\bR\breplayed\"\xa9\x02\n" +
+	"\breplayed\x18\x02 \x01(\bR\breplayed\"j\n" +
+	"\x16WithdrawTriggerRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12<\n" +
+	"\x0fidempotency_key\x18\x02 \x01(\tB\x13\x8a\xce\x18\x0fIdempotency-KeyR\x0eidempotencyKey\"7\n" +
+	"\x17WithdrawTriggerResponse\x12\x1c\n" +
+	"\x03run\x18\x01 \x01(\v2\n" +
+	".ci.v1.RunR\x03run\"\xa9\x02\n" +
 	"\fBatchTrigger\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x1d\n" +
 	"\n" +
@@ -1076,14 +1183,16 @@ const file_ci_v1_run_service_proto_rawDesc = "" +
 	"\x02id\x18\x02 \x01(\rR\x02id\"T\n" +
 	"\x13ListResultsResponse\x12'\n" +
 	"\aresults\x18\x01 \x03(\v2\r.ci.v1.ResultR\aresults\x12\x14\n" +
-	"\x05final\x18\x02 \x01(\bR\x05final2\xc2\a\n" +
+	"\x05final\x18\x02 \x01(\bR\x05final2\xca\b\n" +
 	"\n" +
 	"RunService\x12~\n" +
 	"\n" +
 	"TriggerRun\x12\x18.ci.v1.TriggerRunRequest\x1a\x19.ci.v1.TriggerRunResponse\";\x82\xce\x18\x10\n" +
 	"\vrun.trigger\x10\xc9\x01\x82\xd3\xe4\x93\x02!:\atriggerb\x03run\"\x11/jobs/{name}/runs\x12p\n" +
 	"\vTriggerRuns\x12\x19.ci.v1.TriggerRunsRequest\x1a\x1a.ci.v1.TriggerRunsResponse\"*\x82\xce\x18\x10\n" +
-	"\vrun.trigger\x10\xc9\x01\x82\xd3\xe4\x93\x02\x10:\x01*\"\v/runs:batch\x12X\n" +
+	"\vrun.trigger\x10\xc9\x01\x82\xd3\xe4\x93\x02\x10:\x01*\"\v/runs:batch\x12\x85\x01\n" +
+	"\x0fWithdrawTrigger\x12\x1d.ci.v1.WithdrawTriggerRequest\x1a\x1e.ci.v1.WithdrawTriggerResponse\"3\x82\xce\x18\r\n" +
+	"\vrun.trigger\x82\xd3\xe4\x93\x02\x1c\"\x1a/jobs/{name}/runs:withdraw\x12X\n" +
 	"\x06GetRun\x12\x14.ci.v1.GetRunRequest\x1a\n" +
 	".ci.v1.Run\",\x82\xce\x18\n" +
 	"\n" +
@@ -1122,66 +1231,71 @@ func file_ci_v1_run_service_proto_rawDescGZIP() []byte {
 	return file_ci_v1_run_service_proto_rawDescData
 }
 
-var file_ci_v1_run_service_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_ci_v1_run_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_ci_v1_run_service_proto_goTypes = []any{
-	(*TriggerRunRequest)(nil),     // 0: ci.v1.TriggerRunRequest
-	(*TriggerRunResponse)(nil),    // 1: ci.v1.TriggerRunResponse
-	(*BatchTrigger)(nil),          // 2: ci.v1.BatchTrigger
-	(*TriggerRunsRequest)(nil),    // 3: ci.v1.TriggerRunsRequest
-	(*TriggerRunsResponse)(nil),   // 4: ci.v1.TriggerRunsResponse
-	(*GetRunRequest)(nil),         // 5: ci.v1.GetRunRequest
-	(*ListJobRunsRequest)(nil),    // 6: ci.v1.ListJobRunsRequest
-	(*ListRunsRequest)(nil),       // 7: ci.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),      // 8: ci.v1.ListRunsResponse
-	(*AbortRunRequest)(nil),       // 9: ci.v1.AbortRunRequest
-	(*FindRunRequest)(nil),        // 10: ci.v1.FindRunRequest
-	(*ExplainRunRequest)(nil),     // 11: ci.v1.ExplainRunRequest
-	(*ListResultsRequest)(nil),    // 12: ci.v1.ListResultsRequest
-	(*ListResultsResponse)(nil),   // 13: ci.v1.ListResultsResponse
-	nil,                           // 14: ci.v1.BatchTrigger.ParametersEntry
-	(*Trigger)(nil),               // 15: ci.v1.Trigger
-	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
-	(*Run)(nil),                   // 17: ci.v1.Run
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
-	(*Result)(nil),                // 19: ci.v1.Result
-	(*QueueReport)(nil),           // 20: ci.v1.QueueReport
+	(*TriggerRunRequest)(nil),       // 0: ci.v1.TriggerRunRequest
+	(*TriggerRunResponse)(nil),      // 1: ci.v1.TriggerRunResponse
+	(*WithdrawTriggerRequest)(nil),  // 2: ci.v1.WithdrawTriggerRequest
+	(*WithdrawTriggerResponse)(nil), // 3: ci.v1.WithdrawTriggerResponse
+	(*BatchTrigger)(nil),            // 4: ci.v1.BatchTrigger
+	(*TriggerRunsRequest)(nil),      // 5: ci.v1.TriggerRunsRequest
+	(*TriggerRunsResponse)(nil),     // 6: ci.v1.TriggerRunsResponse
+	(*GetRunRequest)(nil),           // 7: ci.v1.GetRunRequest
+	(*ListJobRunsRequest)(nil),      // 8: ci.v1.ListJobRunsRequest
+	(*ListRunsRequest)(nil),         // 9: ci.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),        // 10: ci.v1.ListRunsResponse
+	(*AbortRunRequest)(nil),         // 11: ci.v1.AbortRunRequest
+	(*FindRunRequest)(nil),          // 12: ci.v1.FindRunRequest
+	(*ExplainRunRequest)(nil),       // 13: ci.v1.ExplainRunRequest
+	(*ListResultsRequest)(nil),      // 14: ci.v1.ListResultsRequest
+	(*ListResultsResponse)(nil),     // 15: ci.v1.ListResultsResponse
+	nil,                             // 16: ci.v1.BatchTrigger.ParametersEntry
+	(*Trigger)(nil),                 // 17: ci.v1.Trigger
+	(*durationpb.Duration)(nil),     // 18: google.protobuf.Duration
+	(*Run)(nil),                     // 19: ci.v1.Run
+	(*timestamppb.Timestamp)(nil),   // 20: google.protobuf.Timestamp
+	(*Result)(nil),                  // 21: ci.v1.Result
+	(*QueueReport)(nil),             // 22: ci.v1.QueueReport
 }
 var file_ci_v1_run_service_proto_depIdxs = []int32{
-	15, // 0: ci.v1.TriggerRunRequest.trigger:type_name -> ci.v1.Trigger
-	16, // 1: ci.v1.TriggerRunRequest.wait:type_name -> google.protobuf.Duration
-	17, // 2: ci.v1.TriggerRunResponse.run:type_name -> ci.v1.Run
-	14, // 3: ci.v1.BatchTrigger.parameters:type_name -> ci.v1.BatchTrigger.ParametersEntry
-	2,  // 4: ci.v1.TriggerRunsRequest.runs:type_name -> ci.v1.BatchTrigger
-	17, // 5: ci.v1.TriggerRunsResponse.runs:type_name -> ci.v1.Run
-	16, // 6: ci.v1.GetRunRequest.wait:type_name -> google.protobuf.Duration
-	18, // 7: ci.v1.ListJobRunsRequest.since:type_name -> google.protobuf.Timestamp
-	18, // 8: ci.v1.ListRunsRequest.since:type_name -> google.protobuf.Timestamp
-	17, // 9: ci.v1.ListRunsResponse.runs:type_name -> ci.v1.Run
-	16, // 10: ci.v1.FindRunRequest.wait:type_name -> google.protobuf.Duration
-	19, // 11: ci.v1.ListResultsResponse.results:type_name -> ci.v1.Result
-	0,  // 12: ci.v1.RunService.TriggerRun:input_type -> ci.v1.TriggerRunRequest
-	3,  // 13: ci.v1.RunService.TriggerRuns:input_type -> ci.v1.TriggerRunsRequest
-	5,  // 14: ci.v1.RunService.GetRun:input_type -> ci.v1.GetRunRequest
-	10, // 15: ci.v1.RunService.FindRun:input_type -> ci.v1.FindRunRequest
-	6,  // 16: ci.v1.RunService.ListJobRuns:input_type -> ci.v1.ListJobRunsRequest
-	7,  // 17: ci.v1.RunService.ListRuns:input_type -> ci.v1.ListRunsRequest
-	9,  // 18: ci.v1.RunService.AbortRun:input_type -> ci.v1.AbortRunRequest
-	11, // 19: ci.v1.RunService.ExplainRun:input_type -> ci.v1.ExplainRunRequest
-	12, // 20: ci.v1.RunService.ListResults:input_type -> ci.v1.ListResultsRequest
-	1,  // 21: ci.v1.RunService.TriggerRun:output_type -> ci.v1.TriggerRunResponse
-	4,  // 22: ci.v1.RunService.TriggerRuns:output_type -> ci.v1.TriggerRunsResponse
-	17, // 23: ci.v1.RunService.GetRun:output_type -> ci.v1.Run
-	17, // 24: ci.v1.RunService.FindRun:output_type -> ci.v1.Run
-	8,  // 25: ci.v1.RunService.ListJobRuns:output_type -> ci.v1.ListRunsResponse
-	8,  // 26: ci.v1.RunService.ListRuns:output_type -> ci.v1.ListRunsResponse
-	17, // 27: ci.v1.RunService.AbortRun:output_type -> ci.v1.Run
-	20, // 28: ci.v1.RunService.ExplainRun:output_type -> ci.v1.QueueReport
-	13, // 29: ci.v1.RunService.ListResults:output_type -> ci.v1.ListResultsResponse
-	21, // [21:30] is the sub-list for method output_type
-	12, // [12:21] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	17, // 0: ci.v1.TriggerRunRequest.trigger:type_name -> ci.v1.Trigger
+	18, // 1: ci.v1.TriggerRunRequest.wait:type_name -> google.protobuf.Duration
+	19, // 2: ci.v1.TriggerRunResponse.run:type_name -> ci.v1.Run
+	19, // 3: ci.v1.WithdrawTriggerResponse.run:type_name -> ci.v1.Run
+	16, // 4: ci.v1.BatchTrigger.parameters:type_name -> ci.v1.BatchTrigger.ParametersEntry
+	4,  // 5: ci.v1.TriggerRunsRequest.runs:type_name -> ci.v1.BatchTrigger
+	19, // 6: ci.v1.TriggerRunsResponse.runs:type_name -> ci.v1.Run
+	18, // 7: ci.v1.GetRunRequest.wait:type_name -> google.protobuf.Duration
+	20, // 8: ci.v1.ListJobRunsRequest.since:type_name -> google.protobuf.Timestamp
+	20, // 9: ci.v1.ListRunsRequest.since:type_name -> google.protobuf.Timestamp
+	19, // 10: ci.v1.ListRunsResponse.runs:type_name -> ci.v1.Run
+	18, // 11: ci.v1.FindRunRequest.wait:type_name -> google.protobuf.Duration
+	21, // 12: ci.v1.ListResultsResponse.results:type_name -> ci.v1.Result
+	0,  // 13: ci.v1.RunService.TriggerRun:input_type -> ci.v1.TriggerRunRequest
+	5,  // 14: ci.v1.RunService.TriggerRuns:input_type -> ci.v1.TriggerRunsRequest
+	2,  // 15: ci.v1.RunService.WithdrawTrigger:input_type -> ci.v1.WithdrawTriggerRequest
+	7,  // 16: ci.v1.RunService.GetRun:input_type -> ci.v1.GetRunRequest
+	12, // 17: ci.v1.RunService.FindRun:input_type -> ci.v1.FindRunRequest
+	8,  // 18: ci.v1.RunService.ListJobRuns:input_type -> ci.v1.ListJobRunsRequest
+	9,  // 19: ci.v1.RunService.ListRuns:input_type -> ci.v1.ListRunsRequest
+	11, // 20: ci.v1.RunService.AbortRun:input_type -> ci.v1.AbortRunRequest
+	13, // 21: ci.v1.RunService.ExplainRun:input_type -> ci.v1.ExplainRunRequest
+	14, // 22: ci.v1.RunService.ListResults:input_type -> ci.v1.ListResultsRequest
+	1,  // 23: ci.v1.RunService.TriggerRun:output_type -> ci.v1.TriggerRunResponse
+	6,  // 24: ci.v1.RunService.TriggerRuns:output_type -> ci.v1.TriggerRunsResponse
+	3,  // 25: ci.v1.RunService.WithdrawTrigger:output_type -> ci.v1.WithdrawTriggerResponse
+	19, // 26: ci.v1.RunService.GetRun:output_type -> ci.v1.Run
+	19, // 27: ci.v1.RunService.FindRun:output_type -> ci.v1.Run
+	10, // 28: ci.v1.RunService.ListJobRuns:output_type -> ci.v1.ListRunsResponse
+	10, // 29: ci.v1.RunService.ListRuns:output_type -> ci.v1.ListRunsResponse
+	19, // 30: ci.v1.RunService.AbortRun:output_type -> ci.v1.Run
+	22, // 31: ci.v1.RunService.ExplainRun:output_type -> ci.v1.QueueReport
+	15, // 32: ci.v1.RunService.ListResults:output_type -> ci.v1.ListResultsResponse
+	23, // [23:33] is the sub-list for method output_type
+	13, // [13:23] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_ci_v1_run_service_proto_init() }
@@ -1198,7 +1312,7 @@ func file_ci_v1_run_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ci_v1_run_service_proto_rawDesc), len(file_ci_v1_run_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

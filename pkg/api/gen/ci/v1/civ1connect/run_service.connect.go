@@ -37,6 +37,9 @@ const (
 	RunServiceTriggerRunProcedure = "/ci.v1.RunService/TriggerRun"
 	// RunServiceTriggerRunsProcedure is the fully-qualified name of the RunService's TriggerRuns RPC.
 	RunServiceTriggerRunsProcedure = "/ci.v1.RunService/TriggerRuns"
+	// RunServiceWithdrawTriggerProcedure is the fully-qualified name of the RunService's
+	// WithdrawTrigger RPC.
+	RunServiceWithdrawTriggerProcedure = "/ci.v1.RunService/WithdrawTrigger"
 	// RunServiceGetRunProcedure is the fully-qualified name of the RunService's GetRun RPC.
 	RunServiceGetRunProcedure = "/ci.v1.RunService/GetRun"
 	// RunServiceFindRunProcedure is the fully-qualified name of the RunService's FindRun RPC.
@@ -61,6 +64,10 @@ type RunServiceClient interface {
 	TriggerRun(context.Context, *v1.TriggerRunRequest) (*v1.TriggerRunResponse, error)
 	// Triggers up to 1000 runs in one call: all are recorded, or none.
 	TriggerRuns(context.Context, *v1.TriggerRunsRequest) (*v1.TriggerRunsResponse, error)
+	// Gives up a trigger whose answer did not come. The answer has the run that its
+	// Idempotency-Key has made, if it has made one. If not, it makes none any more:
+	// a trigger with that key that is still on its way is a conflict, for a day.
+	WithdrawTrigger(context.Context, *v1.WithdrawTriggerRequest) (*v1.WithdrawTriggerResponse, error)
 	// Returns a run. With wait the answer is held until the run is so far, or
 	// the time is up: the answer is then the run as it is.
 	GetRun(context.Context, *v1.GetRunRequest) (*v1.Run, error)
@@ -101,6 +108,12 @@ func NewRunServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...
 			httpClient,
 			baseURL+RunServiceTriggerRunsProcedure,
 			connect.WithSchema(runServiceMethods.ByName("TriggerRuns")),
+			connect.WithClientOptions(opts...),
+		),
+		withdrawTrigger: connect.NewClient[v1.WithdrawTriggerRequest, v1.WithdrawTriggerResponse](
+			httpClient,
+			baseURL+RunServiceWithdrawTriggerProcedure,
+			connect.WithSchema(runServiceMethods.ByName("WithdrawTrigger")),
 			connect.WithClientOptions(opts...),
 		),
 		getRun: connect.NewClient[v1.GetRunRequest, v1.Run](
@@ -150,15 +163,16 @@ func NewRunServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...
 
 // runServiceClient implements RunServiceClient.
 type runServiceClient struct {
-	triggerRun  *connect.Client[v1.TriggerRunRequest, v1.TriggerRunResponse]
-	triggerRuns *connect.Client[v1.TriggerRunsRequest, v1.TriggerRunsResponse]
-	getRun      *connect.Client[v1.GetRunRequest, v1.Run]
-	findRun     *connect.Client[v1.FindRunRequest, v1.Run]
-	listJobRuns *connect.Client[v1.ListJobRunsRequest, v1.ListRunsResponse]
-	listRuns    *connect.Client[v1.ListRunsRequest, v1.ListRunsResponse]
-	abortRun    *connect.Client[v1.AbortRunRequest, v1.Run]
-	explainRun  *connect.Client[v1.ExplainRunRequest, v1.QueueReport]
-	listResults *connect.Client[v1.ListResultsRequest, v1.ListResultsResponse]
+	triggerRun      *connect.Client[v1.TriggerRunRequest, v1.TriggerRunResponse]
+	triggerRuns     *connect.Client[v1.TriggerRunsRequest, v1.TriggerRunsResponse]
+	withdrawTrigger *connect.Client[v1.WithdrawTriggerRequest, v1.WithdrawTriggerResponse]
+	getRun          *connect.Client[v1.GetRunRequest, v1.Run]
+	findRun         *connect.Client[v1.FindRunRequest, v1.Run]
+	listJobRuns     *connect.Client[v1.ListJobRunsRequest, v1.ListRunsResponse]
+	listRuns        *connect.Client[v1.ListRunsRequest, v1.ListRunsResponse]
+	abortRun        *connect.Client[v1.AbortRunRequest, v1.Run]
+	explainRun      *connect.Client[v1.ExplainRunRequest, v1.QueueReport]
+	listResults     *connect.Client[v1.ListResultsRequest, v1.ListResultsResponse]
 }
 
 // TriggerRun calls ci.v1.RunService.TriggerRun.
@@ -173,6 +187,15 @@ func (c *runServiceClient) TriggerRun(ctx context.Context, req *v1.TriggerRunReq
 // TriggerRuns calls ci.v1.RunService.TriggerRuns.
 func (c *runServiceClient) TriggerRuns(ctx context.Context, req *v1.TriggerRunsRequest) (*v1.TriggerRunsResponse, error) {
 	response, err := c.triggerRuns.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// WithdrawTrigger calls ci.v1.RunService.WithdrawTrigger.
+func (c *runServiceClient) WithdrawTrigger(ctx context.Context, req *v1.WithdrawTriggerRequest) (*v1.WithdrawTriggerResponse, error) {
+	response, err := c.withdrawTrigger.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -250,6 +273,10 @@ type RunServiceHandler interface {
 	TriggerRun(context.Context, *v1.TriggerRunRequest) (*v1.TriggerRunResponse, error)
 	// Triggers up to 1000 runs in one call: all are recorded, or none.
 	TriggerRuns(context.Context, *v1.TriggerRunsRequest) (*v1.TriggerRunsResponse, error)
+	// Gives up a trigger whose answer did not come. The answer has the run that its
+	// Idempotency-Key has made, if it has made one. If not, it makes none any more:
+	// a trigger with that key that is still on its way is a conflict, for a day.
+	WithdrawTrigger(context.Context, *v1.WithdrawTriggerRequest) (*v1.WithdrawTriggerResponse, error)
 	// Returns a run. With wait the answer is held until the run is so far, or
 	// the time is up: the answer is then the run as it is.
 	GetRun(context.Context, *v1.GetRunRequest) (*v1.Run, error)
@@ -286,6 +313,12 @@ func NewRunServiceHandler(svc RunServiceHandler, opts ...connect.HandlerOption) 
 		RunServiceTriggerRunsProcedure,
 		svc.TriggerRuns,
 		connect.WithSchema(runServiceMethods.ByName("TriggerRuns")),
+		connect.WithHandlerOptions(opts...),
+	)
+	runServiceWithdrawTriggerHandler := connect.NewUnaryHandlerSimple(
+		RunServiceWithdrawTriggerProcedure,
+		svc.WithdrawTrigger,
+		connect.WithSchema(runServiceMethods.ByName("WithdrawTrigger")),
 		connect.WithHandlerOptions(opts...),
 	)
 	runServiceGetRunHandler := connect.NewUnaryHandlerSimple(
@@ -336,6 +369,8 @@ func NewRunServiceHandler(svc RunServiceHandler, opts ...connect.HandlerOption) 
 			runServiceTriggerRunHandler.ServeHTTP(w, r)
 		case RunServiceTriggerRunsProcedure:
 			runServiceTriggerRunsHandler.ServeHTTP(w, r)
+		case RunServiceWithdrawTriggerProcedure:
+			runServiceWithdrawTriggerHandler.ServeHTTP(w, r)
 		case RunServiceGetRunProcedure:
 			runServiceGetRunHandler.ServeHTTP(w, r)
 		case RunServiceFindRunProcedure:
@@ -365,6 +400,10 @@ func (UnimplementedRunServiceHandler) TriggerRun(context.Context, *v1.TriggerRun
 
 func (UnimplementedRunServiceHandler) TriggerRuns(context.Context, *v1.TriggerRunsRequest) (*v1.TriggerRunsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ci.v1.RunService.TriggerRuns is not implemented"))
+}
+
+func (UnimplementedRunServiceHandler) WithdrawTrigger(context.Context, *v1.WithdrawTriggerRequest) (*v1.WithdrawTriggerResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ci.v1.RunService.WithdrawTrigger is not implemented"))
 }
 
 func (UnimplementedRunServiceHandler) GetRun(context.Context, *v1.GetRunRequest) (*v1.Run, error) {
