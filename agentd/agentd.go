@@ -163,10 +163,11 @@ type Agent struct {
 	// kept is until when this agent keeps its room for the first run of a lane.
 	kept map[ci.Lane]time.Time
 
-	runs sync.WaitGroup
-	// births is held while a run gets its slot, and while leftovers are swept: a
-	// run that begins between the two looks would be taken for a leftover.
-	births sync.Mutex
+	// swept is closed when the search for leftovers that goes on has ended; nil when none does.
+	swept chan struct{}
+
+	runs   sync.WaitGroup
+	sweeps chan struct{} // holds a token while leftovers are swept
 	admit  chan struct{} // something changed that admission looks at
 	beat   chan struct{} // something changed that the backend should know
 }
@@ -187,6 +188,7 @@ func New(cfg Config) (*Agent, error) {
 		kept:    map[ci.Lane]time.Time{},
 		admit:   make(chan struct{}, 1),
 		beat:    make(chan struct{}, 1),
+		sweeps:  make(chan struct{}, 1),
 	}, nil
 }
 

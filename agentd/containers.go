@@ -53,7 +53,12 @@ func (a *Agent) checkDriver(ctx context.Context, d *driverState) error {
 	if d.open {
 		return nil
 	}
-	if n := len(a.occupied()); n > 0 { // opening sweeps, and would sweep them
+	live, done, err := a.sweeping(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if n := len(live); n > 0 { // opening sweeps, and would sweep them
 		return fmt.Errorf("the container engine was away; it is opened again when the %d runs from before have ended", n)
 	}
 	opening, cancel := context.WithTimeout(ctx, openTimeout)
@@ -102,11 +107,14 @@ func (a *Agent) sweep(ctx context.Context) error {
 	if !ready {
 		return nil
 	}
-	a.births.Lock()
-	defer a.births.Unlock()
+	live, done, err := a.sweeping(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
-	left, err := a.cfg.Driver.Sweep(ctx, a.occupied())
+	left, err := a.cfg.Driver.Sweep(ctx, live)
 	if err != nil {
 		return fmt.Errorf("sweep: %w", err)
 	}
@@ -114,4 +122,25 @@ func (a *Agent) sweep(ctx context.Context) error {
 	defer a.mu.Unlock()
 	a.leftovers = left
 	return nil
+}
+
+// sweeping begins a search for leftovers, one at a time, and returns the runs
+// that are none. Runs that get their slots later begin when done is called.
+func (a *Agent) sweeping(ctx context.Context) (live []int64, done func(), err error) {
+	select {
+	case a.sweeps <- struct{}{}:
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	swept := make(chan struct{})
+	a.swept = swept
+	return a.ids(), func() {
+		a.mu.Lock()
+		a.swept = nil
+		a.mu.Unlock()
+		close(swept)
+		<-a.sweeps
+	}, nil
 }

@@ -2,6 +2,7 @@ package agentd
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -20,10 +21,9 @@ type slot struct {
 }
 
 // start carries a claimed run out. claimed is when the claim was sent: the
-// lease is at least that old.
+// lease is at least that old. The run has its slot, and so its lease, at once; it
+// begins when no search for leftovers goes on that does not know of it.
 func (a *Agent) start(ctx context.Context, work *ci.Work, claim ci.Claim, claimed time.Time) {
-	a.births.Lock()
-	defer a.births.Unlock()
 	r := runner.New(a.cfg.Runner, *work, claim)
 	s := &slot{claim: claim, quota: a.quotaOf(work), run: r}
 	s.lease = time.AfterFunc(time.Until(claimed.Add(a.selfKill())), func() {
@@ -37,11 +37,15 @@ func (a *Agent) start(ctx context.Context, work *ci.Work, claim ci.Claim, claime
 	}
 	_, early := a.early[claim.Run]
 	delete(a.early, claim.Run)
+	swept := a.swept
 	a.mu.Unlock()
 	if early || !work.Run.AbortRequestedAt.IsZero() {
 		r.Abort("")
 	}
 	a.runs.Go(func() {
+		if swept != nil {
+			<-swept
+		}
 		r.Run(ctx)
 		s.lease.Stop()
 		a.release(claim.Run)
@@ -104,13 +108,11 @@ func (a *Agent) live() []*slot {
 func (a *Agent) occupied() []int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	ids := make([]int64, 0, len(a.slots))
-	for id := range a.slots {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
+	return a.ids()
 }
+
+// ids is occupied. a.mu is held.
+func (a *Agent) ids() []int64 { return slices.Sorted(maps.Keys(a.slots)) }
 
 // abortAll aborts whatever runs.
 func (a *Agent) abortAll(why string) {
