@@ -22,6 +22,8 @@ type drain struct {
 	refused bool
 	// late: what happens at a deadline has happened.
 	late bool
+	// abort is why every run is aborted, also one whose claim is still on its way; "" while none is.
+	abort string
 }
 
 // Drain is Leave for a signal, which has no reason and no deadline. A second
@@ -35,13 +37,16 @@ func (a *Agent) Leave(d ci.Drain) {
 	d.Since, d.Leaving, d.Runs = time.Now(), true, nil
 	a.mu.Lock()
 	again := a.drain.leaving != nil
-	if !again {
+	if again {
+		a.drain.abort = "The run was aborted because its agent " + a.cfg.ID + " was stopped while it ran; trigger it again."
+	} else {
 		a.drain.leaving, a.drain.leaveBy = &d, d.Deadline
 	}
+	why := a.drain.abort
 	a.mu.Unlock()
 	a.changed()
 	if again {
-		a.abortAll("The run was aborted because its agent " + a.cfg.ID + " was stopped while it ran; trigger it again.")
+		a.abortAll(why)
 	} else {
 		a.log.Info("draining: nothing new is taken, what runs may end", "by", d.By, "reason", d.Reason, "deadline", d.Deadline)
 	}

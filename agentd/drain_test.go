@@ -63,6 +63,32 @@ func TestDrainTwice(t *testing.T) {
 	})
 }
 
+// A claim is on its way when the second signal comes: its run is aborted too.
+func TestDrainTwiceWhileClaiming(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, func(r *rig, c *agentd.Config) {
+			c.Uplink = claims{r.backend, func(_ context.Context, _ ci.Claim, ask func() (*ci.Work, error)) (*ci.Work, error) {
+				work, err := ask()
+				time.Sleep(3 * time.Second)
+				return work, err
+			}}
+		})
+		after(time.Second)
+		id := r.backend.Trigger("small", "sleep 10h")
+		after(time.Second)
+		begin := time.Now()
+		r.agent.Drain()
+		after(time.Second / 2)
+		r.agent.Drain()
+		require.NoError(t, <-r.err)
+		require.Less(t, time.Since(begin), time.Minute)
+		r.empty()
+		require.Equal(t, ci.OutcomeAborted, r.outcome(id))
+		require.Equal(t, "The run was aborted because its agent a1 was stopped while it ran; trigger it again.", r.backend.Get(id).Run.Reason)
+	})
+}
+
 // With the backend away a second signal still ends the agent within a minute.
 func TestDrainTwiceWithoutBackend(t *testing.T) {
 	t.Parallel()

@@ -37,10 +37,12 @@ func (a *Agent) start(ctx context.Context, work *ci.Work, claim ci.Claim, claime
 	}
 	_, early := a.early[claim.Run]
 	delete(a.early, claim.Run)
-	swept := a.swept
+	swept, why := a.swept, a.drain.abort
 	a.mu.Unlock()
 	if early || !work.Run.AbortRequestedAt.IsZero() {
 		r.Abort("")
+	} else if why != "" {
+		r.Abort(why)
 	}
 	a.runs.Go(func() {
 		if swept != nil {
