@@ -22,11 +22,7 @@ func (s *server) follow(ctx context.Context, run *ci.Run, grown func(context.Con
 	ctx, cancel := s.rpc.UntilStop(ctx)
 	defer cancel()
 	woken := make(chan struct{}, 1)
-	unsubscribe, err := s.listen(run.ID, woken)
-	if err != nil {
-		return ci.Errorf(ci.CodeUnavailable, "the console can't be followed at the moment: %w", err)
-	}
-	defer unsubscribe()
+	defer s.listen(run.ID, woken)()
 	poll, quiet := time.NewTicker(consolePoll), time.NewTicker(pingEvery)
 	defer poll.Stop()
 	defer quiet.Stop()
@@ -73,8 +69,9 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// listen wakes when the run's console or state changes.
-func (s *server) listen(run int64, woken chan<- struct{}) (cancel func(), err error) {
+// listen wakes when the run's console or state changes. Without the bus it does
+// not: who follows looks by itself too.
+func (s *server) listen(run int64, woken chan<- struct{}) (cancel func()) {
 	wake := func(string, []byte) {
 		select {
 		case woken <- struct{}{}:
@@ -84,12 +81,11 @@ func (s *server) listen(run int64, woken chan<- struct{}) (cancel func(), err er
 	id := strconv.FormatInt(run, 10)
 	console, err := s.Bus.Subscribe("console."+id, wake)
 	if err != nil {
-		return nil, err
+		return func() {} // it would not hear of the state either
 	}
 	state, err := s.Bus.Subscribe("run."+id, wake)
 	if err != nil {
-		console()
-		return nil, err
+		return console
 	}
-	return func() { console(); state() }, nil
+	return func() { console(); state() }
 }

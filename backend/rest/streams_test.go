@@ -114,7 +114,18 @@ const livePath = "/jobs/mine/runs/3/results/console"
 
 func TestConsoleLive(t *testing.T) {
 	t.Parallel()
+	consoleLive(t, running(t))
+}
+
+// While the bus is away a console is followed all the same.
+func TestConsoleLiveWithoutBus(t *testing.T) {
+	t.Parallel()
 	s := running(t)
+	s.deaf = true
+	consoleLive(t, s)
+}
+
+func consoleLive(t *testing.T, s *site) {
 	s.say(3, "one\n")
 	now := s.do("GET", livePath, "")
 	require.Equal(t, "one\n", now.body)
@@ -139,6 +150,19 @@ func TestConsoleLive(t *testing.T) {
 	rest, err := io.ReadAll(lines)
 	require.NoError(t, err)
 	require.Equal(t, "no line end", string(rest))
+}
+
+// While the bus is away events come all the same.
+func TestEventsWithoutBus(t *testing.T) {
+	t.Parallel()
+	s := running(t)
+	s.deaf = true
+	resp, err := s.server.Client().Do(s.request("GET", "/events", ""))
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	require.Equal(t, 200, resp.StatusCode)
+	s.finish(3)
+	readEvents(t, resp.Body, func(e sseEvent) bool { return e.name == string(ci.EventRunDone) })
 }
 
 // sseEvent is one event as a browser would see it.

@@ -49,6 +49,7 @@ type world struct {
 	pins          map[int64][]ci.Pin
 	subs          map[int]sub
 	nextSub       int
+	deaf          bool  // the bus is away
 	fail          error // what the store answers with, when set
 	// goes has the console of a run go, when somebody reads it, between the look
 	// at the run and the first byte.

