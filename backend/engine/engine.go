@@ -64,6 +64,9 @@ type Config struct {
 	// CountFor is how long the consoles of runs that end without their agent are
 	// read for their hashes, all of a round together. Default 10 s.
 	CountFor time.Duration
+	// RepublishAfter is how old a message may be before the sweeper sends it
+	// again; one that is still live is left as it is by the queue. Default 30 s.
+	RepublishAfter time.Duration
 	// PartFor bounds each part of a sweeper's round. Default 30 s.
 	PartFor time.Duration
 	// NewTrace begins the trace of a run of a job that is triggered in none; nil
@@ -83,7 +86,9 @@ type Engine struct {
 	waiting patience
 	steady  steady // only the sweeper uses it, and leading
 	leading bool
-	dryRun  sync.Mutex // held by the one plan of retention that is made
+	// overtook is when messages were sent again of runs that were overtaken; the sweeper's, too.
+	overtook map[int64]time.Time
+	dryRun   sync.Mutex // held by the one plan of retention that is made
 }
 
 // New checks the configuration and fills in defaults.
@@ -96,15 +101,17 @@ func New(c Config) (*Engine, error) {
 	defaultTo(&c.AccessFor, 2*time.Minute)
 	defaultTo(&c.Sweep, 5*time.Second)
 	defaultTo(&c.CountFor, 10*time.Second)
+	defaultTo(&c.RepublishAfter, 30*time.Second)
 	defaultTo(&c.PartFor, 30*time.Second)
 	if c.Observe == nil {
 		c.Observe = func(*ci.Run) {}
 	}
 	e := &Engine{
-		Config:  c,
-		holder:  uuid.NewString(),
-		planned: make(chan int64, 1024),
-		outbox:  make(chan queue.Message, 16<<10),
+		Config:   c,
+		holder:   uuid.NewString(),
+		overtook: map[int64]time.Time{},
+		planned:  make(chan int64, 1024),
+		outbox:   make(chan queue.Message, 16<<10),
 	}
 	e.console = console.New(chunks{Store: c.Store}, c.Blobs)
 	return e, nil

@@ -69,19 +69,6 @@ func TestDisown(t *testing.T) {
 	}
 }
 
-func TestQueuedRunsSurviveAWipedQueue(t *testing.T) {
-	w := setup(t)
-	w.freestyle()
-	run := w.trigger(hello) // nobody publishes it: as if the process had died between commit and publish
-	w.loops()
-	ctx, cancel := context.WithTimeout(w.ctx, 10*time.Second)
-	defer cancel()
-	d, err := w.queue.Pull(ctx, []ci.Lane{{Class: "small", Priority: ci.PriorityNormal}})
-	require.NoError(t, err)
-	require.Equal(t, run.ID, d.Run)
-	require.NoError(t, d.Ack(ctx))
-}
-
 func TestOverdue(t *testing.T) {
 	w := setup(t)
 	w.freestyle()

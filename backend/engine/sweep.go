@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -12,10 +13,9 @@ import (
 )
 
 const (
-	// republishAfter is how old a message may be before the sweeper sends it
-	// again. One that is still live is left as it is by the queue.
-	republishAfter = 30 * time.Second
-	sweepBatch     = 500
+	sweepBatch = 500
+	// overtakenFor is how long a message has that was sent again since its run was overtaken.
+	overtakenFor = time.Hour
 	// collectMargin is how long after its deadline a run may still store results.
 	collectMargin = 15 * time.Minute
 	pruneEvery    = time.Minute
@@ -63,10 +63,13 @@ func (e *Engine) leads(ctx context.Context) (mine bool) {
 // sweep does one round. The first of a process republishes all queued runs:
 // its queue may have been wiped while it was down.
 func (e *Engine) sweep(ctx context.Context, first bool) {
-	before := e.Store.Now().Add(-republishAfter)
+	now := e.Store.Now()
+	before := now.Add(-e.RepublishAfter)
 	if first {
-		before = e.Store.Now()
+		before = now
 	}
+	// Before the queue's own account is believed, which notes that it has sent what it may not have.
+	e.part(ctx, "compare with the queue", e.overtaken)
 	whole := false
 	e.part(ctx, "count the queue", func(ctx context.Context) (err error) {
 		whole, err = e.complete(ctx)
@@ -115,7 +118,7 @@ const inHand = 0.01
 //
 // What is missing may hide in the tolerance, or behind messages of runs that
 // were aborted meanwhile. Both shrink as agents take what there is: the last
-// hundred are counted exactly, so nothing is missing for good.
+// hundred are counted exactly. In a lane that is kept full, overtaken finds it.
 func (e *Engine) complete(ctx context.Context) (bool, error) {
 	messages, err := e.Queue.Depth(ctx)
 	if err != nil {
@@ -140,18 +143,48 @@ func (e *Engine) republish(ctx context.Context, before time.Time) error {
 		if err != nil || len(runs) == 0 {
 			return err
 		}
-		ids, ms := make([]int64, len(runs)), make([]queue.Message, len(runs))
-		for i := range runs {
-			ids[i], ms[i] = runs[i].ID, message(&runs[i])
-		}
-		if err := e.Queue.Publish(ctx, ms); err != nil {
-			return err
-		}
-		err = e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.MarkPublished(ctx, ids, e.Store.Now()) })
-		if err != nil || len(runs) < sweepBatch {
+		if err := e.resend(ctx, runs, false); err != nil || len(runs) < sweepBatch {
 			return err
 		}
 	}
+}
+
+// resend publishes messages of queued runs and notes when.
+func (e *Engine) resend(ctx context.Context, runs []ci.Run, overtaken bool) error {
+	ids, ms := make([]int64, len(runs)), make([]queue.Message, len(runs))
+	for i := range runs {
+		ids[i], ms[i] = runs[i].ID, message(&runs[i])
+		ms[i].Overtaken = overtaken
+	}
+	if err := e.Queue.Publish(ctx, ms); err != nil {
+		return err
+	}
+	return e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.MarkPublished(ctx, ids, e.Store.Now()) })
+}
+
+// overtaken sends messages again of runs that were queued before others which
+// agents have by now. Lanes are queues, so most of those are lost; the claim refuses
+// the second message of a run whose first one was only in somebody's hands. It
+// has to wait behind others again, so no run gets another one for long.
+func (e *Engine) overtaken(ctx context.Context) error {
+	now := e.Store.Now()
+	maps.DeleteFunc(e.overtook, func(_ int64, at time.Time) bool { return now.Sub(at) > overtakenFor })
+	runs, err := e.Store.Overtaken(ctx, now.Add(-e.RepublishAfter), sweepBatch)
+	if err != nil {
+		return err
+	}
+	runs = slices.DeleteFunc(runs, func(r ci.Run) bool { return !e.overtook[r.ID].IsZero() })
+	if len(runs) == 0 {
+		return nil
+	}
+	e.Log.Info("runs were overtaken by later ones; their messages are sent again", "runs", len(runs), "first", runs[0].ID)
+	if err := e.resend(ctx, runs, true); err != nil {
+		return err
+	}
+	for i := range runs {
+		e.overtook[runs[i].ID] = now
+	}
+	return nil
 }
 
 // replan hands out runs in planning that no planner holds.

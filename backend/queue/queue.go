@@ -13,6 +13,10 @@ import (
 type Message struct {
 	Run  int64
 	Lane ci.Lane
+	// Overtaken says that runs whose messages were sent later have been taken:
+	// this one's is lost, or hangs somewhere. A driver that keeps account of
+	// messages itself does not believe its account then.
+	Overtaken bool
 }
 
 // Queue brings waiting runs to agents.

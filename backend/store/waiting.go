@@ -20,6 +20,37 @@ func (r reader) StaleQueued(ctx context.Context, before time.Time, limit int) ([
 	return many(ctx, r.s, listPlaces, "SELECT "+listFields+" FROM runs WHERE "+queued+" AND published_at < ? ORDER BY published_at, id LIMIT ?", micros(before), limit)
 }
 
+// Overtaken returns queued runs that were queued before a run of their lane which an
+// agent has by now, and were not published since a moment; those of a lane that
+// wait longest come first. Without Spec.
+func (r reader) Overtaken(ctx context.Context, before time.Time, limit int) ([]ci.Run, error) {
+	type taken struct {
+		lane   ci.Lane
+		queued time.Time
+	}
+	places := func(t *taken) []any { return []any{&t.lane.Class, (*string)(&t.lane.Priority), stamp{&t.queued}} }
+	lanes, err := many(ctx, r.s, places, "SELECT class, priority, MAX(queued_at) FROM runs WHERE status = 'in_progress' AND agent <> '' GROUP BY class, priority ORDER BY class, priority")
+	if err != nil {
+		return nil, err
+	}
+	runs := []ci.Run{}
+	for _, l := range lanes {
+		at := l.queued
+		if before.Before(at) {
+			at = before
+		}
+		more, err := many(ctx, r.s, listPlaces, "SELECT "+listFields+" FROM runs WHERE "+queued+" AND class = ? AND priority = ? AND queued_at < ? AND published_at < ? ORDER BY queued_at, id LIMIT ?",
+			l.lane.Class, string(l.lane.Priority), micros(at), micros(before), limit-len(runs))
+		if err != nil {
+			return nil, err
+		}
+		if runs = append(runs, more...); len(runs) >= limit {
+			break
+		}
+	}
+	return runs, nil
+}
+
 // MarkPublished notes when the messages of queued runs were published.
 func (tx *Tx) MarkPublished(ctx context.Context, ids []int64, at time.Time) error {
 	if len(ids) == 0 {

@@ -58,13 +58,18 @@ func (v *live) gone(runs ...int64) {
 	}
 }
 
-// missing returns the messages whose runs have none, each run once.
+// missing returns the messages whose runs have none, each run once. What the
+// database says was overtaken is not looked for by counting: a few that are lost of a lane
+// that others keep full would not be missed.
 func (v *live) missing(ms []queue.Message) []queue.Message {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	seen := map[int64]bool{}
 	var fresh []queue.Message
 	for _, m := range ms {
+		if m.Overtaken {
+			delete(v.runs, m.Run)
+		}
 		if _, known := v.runs[m.Run]; !known && !seen[m.Run] {
 			seen[m.Run] = true
 			fresh = append(fresh, m)

@@ -72,6 +72,31 @@ func lostMessages(t *testing.T, server *rabbitserver.Server) {
 	require.EqualValues(t, 2, take(t, d))
 }
 
+// overtakenMessage wants a run to be queued again whose message is lost of a
+// lane that others keep full, once the database says that it was overtaken.
+func overtakenMessage(t *testing.T, server *rabbitserver.Server) {
+	cfg := testConfig(t, server.URL(t))
+	cfg.Doubt = time.Nanosecond
+	d := open(t, cfg)
+	publish(t, d, 1, 2, 3)
+	conn, err := d.pulls.now()
+	require.NoError(t, err)
+	ch, err := conn.Channel()
+	require.NoError(t, err)
+	lost, ok, err := ch.Get(queueOf(testLane), true) // nobody hears of it
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, bodyOf(1), lost.Body)
+	publish(t, d, 1, 2, 3)
+	require.Equal(t, 2, waiting(t, d, queueOf(testLane)), "it is not missed among the others")
+	again := messages(1)
+	again[0].Overtaken = true
+	require.NoError(t, d.Publish(t.Context(), again))
+	require.EqualValues(t, 2, take(t, d))
+	require.EqualValues(t, 3, take(t, d))
+	require.EqualValues(t, 1, take(t, d))
+}
+
 func TestAudit(t *testing.T) {
 	t.Parallel()
 	other := ci.Lane{Class: "large", Priority: ci.PriorityNormal}

@@ -51,6 +51,7 @@ func TestDriver(t *testing.T) {
 		"the busiest is first":                     busiestFirst,
 		"two publishers":                           twoPublishers,
 		"messages are removed by hand":             lostMessages,
+		"a message was overtaken":                  overtakenMessage,
 		"addresses and servers that can't be used": refusals,
 		"TLS":                        tls.works,
 		"an agent's rights":          rights,

@@ -80,3 +80,27 @@ func publishing(t *testing.T, k *kit) {
 	require.NoError(t, err)
 	require.Equal(t, *a, runs[0])
 }
+
+// overtaken wants those that were queued in a lane before a run which an agent has.
+func overtaken(t *testing.T, k *kit) {
+	waits := func(p ci.Priority, queued int) int64 { return k.insert(ci.PhaseQueued, lane("small", p, queued)).ID }
+	find := func(before int) (ids []int64) {
+		runs, err := k.Overtaken(k.ctx, at(before), 2)
+		require.NoError(t, err)
+		for i := range runs {
+			ids = append(ids, runs[i].ID)
+		}
+		return ids
+	}
+	first, second, third := waits(ci.PriorityNormal, 10), waits(ci.PriorityNormal, 20), waits(ci.PriorityNormal, 25)
+	waits(ci.PriorityNormal, 40)
+	waits(ci.PriorityUrgent, 5)
+	require.Empty(t, find(100), "nobody has taken any")
+	k.insert(ci.PhaseRunning, lane("small", ci.PriorityNormal, 50), done(ci.OutcomeFailed))
+	require.Empty(t, find(100), "one that is done says nothing")
+	k.insert(ci.PhaseRunning, lane("small", ci.PriorityNormal, 30))
+	require.Equal(t, []int64{first, second}, find(100), "the first two of three")
+	require.Equal(t, []int64{first}, find(15), "it is long enough ago")
+	k.do(func(tx *store.Tx) error { return tx.MarkPublished(k.ctx, []int64{first}, at(35)) })
+	require.Equal(t, []int64{second, third}, find(34), "the first one was sent again since")
+}

@@ -38,6 +38,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"expired, overdue, held":                expired,
 		"planner's lease":                       planning,
 		"queue":                                 queue,
+		"overtaken":                             overtaken,
 		"publishing":                            publishing,
 		"lists: filters":                        filters,
 		"lists: pages":                          pages,
