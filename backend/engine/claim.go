@@ -29,7 +29,7 @@ func (e *Engine) Claim(ctx context.Context, c ci.Claim) (*ci.Work, error) {
 	if err != nil {
 		return nil, ci.Unclaimed(err)
 	}
-	timeout, grace := timeoutOf(queued.Spec, config), time.Duration(config.AbortGrace)
+	timeout, grace := config.TimeoutOf(queued.Spec), config.GraceOf(queued.Spec)
 	bearer, hash := runToken(queued)
 	work := &ci.Work{
 		Timeout: timeout, AbortGrace: grace, URL: e.runURL(queued), Token: bearer,
@@ -63,15 +63,6 @@ func (e *Engine) Claim(ctx context.Context, c ci.Claim) (*ci.Work, error) {
 	}
 	work.Run = *run
 	return work, nil
-}
-
-// timeoutOf is the job's timeout, capped by the global one.
-func timeoutOf(s *ci.Spec, c *ci.Config) time.Duration {
-	global := time.Duration(c.GlobalTimeout)
-	if s.Timeout == 0 {
-		return global
-	}
-	return min(time.Duration(s.Timeout), global)
 }
 
 func (e *Engine) runURL(r *ci.Run) string {

@@ -12,11 +12,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"ci/backend/engine"
-	"ci/backend/queue"
 	"ci/backend/store"
 	"ci/pkg/ci"
 )
@@ -41,6 +39,7 @@ func TestWholeWay(t *testing.T) {
 	c, work := w.claim(d.Run, "a1")
 	require.NoError(t, d.Ack(w.ctx))
 	require.Equal(t, time.Hour, work.Timeout, "no timeout of its own: the global one")
+	require.Equal(t, 10*time.Second, work.AbortGrace, "no grace of its own: the server's")
 	require.Equal(t, fmt.Sprintf("http://ci.test/jobs/unit/runs/%d", run.ID), work.URL)
 
 	require.NoError(t, w.Started(w.ctx, c))
@@ -333,53 +332,17 @@ func TestAgentsThatAreGoneAreForgotten(t *testing.T) {
 	require.Equal(t, []string{"here", "holds", "off for an hour"}, left())
 }
 
-func TestWaitEndsInTime(t *testing.T) {
+// What a job file says of a run's times goes to the agent, and into the time
+// after which the backend ends the run itself.
+func TestTimesOfTheJobFile(t *testing.T) {
 	w := setup(t)
-	w.freestyle()
-	run := w.trigger(hello)
-	began := time.Now()
-	got, err := w.Wait(w.ctx, "hello", run.ID, ci.UntilDone, 50*time.Millisecond)
-	require.NoError(t, err)
-	require.False(t, got.Done())
-	require.GreaterOrEqual(t, time.Since(began), 50*time.Millisecond)
-	_, err = w.Wait(w.ctx, "hello", 999, ci.UntilDone, time.Second)
-	require.Equal(t, ci.CodeNotFound, code(err))
-}
-
-// deaf is a bus that is away.
-type deaf struct{ queue.Bus }
-
-// Subscribe implements engine.Bus.
-func (deaf) Subscribe(string, func(string, []byte)) (func(), error) {
-	return nil, ci.Errorf(ci.CodeUnavailable, "the bus is away")
-}
-
-// A waiter whom the bus does not tell looks by itself.
-func TestWaitWithoutBus(t *testing.T) {
-	w := setup(t, func(c *engine.Config) { c.Bus = deaf{c.Bus} })
-	w.freestyle()
-	run := w.trigger(hello)
-	aborted := time.AfterFunc(50*time.Millisecond, func() {
-		_, err := w.Abort(w.ctx, "hello", run.ID, "")
-		assert.NoError(t, err)
-	})
-	defer aborted.Stop()
-	got, err := w.Wait(w.ctx, "hello", run.ID, ci.UntilDone, time.Minute)
-	require.NoError(t, err)
-	require.Equal(t, ci.OutcomeAborted, got.Outcome)
-}
-
-// A server that stops ends waits at any moment, also before they have begun:
-// each is answered with the run as it is, never with an error.
-func TestWaitEndsWithItsContext(t *testing.T) {
-	w := setup(t)
-	w.freestyle()
-	run := w.trigger(hello)
-	for i := range 100 {
-		ctx, cancel := context.WithTimeout(w.ctx, time.Duration(i)*20*time.Microsecond)
-		got, err := w.Wait(ctx, "hello", run.ID, ci.UntilDone, time.Minute)
-		cancel()
-		require.NoError(t, err, i)
-		require.False(t, got.Done())
-	}
+	w.planner.file = "script: make test\ntimeout: 5m\nstop_grace_period: 2m\n"
+	w.loops()
+	w.git()
+	run := w.trigger(ci.Trigger{Job: "unit", BranchName: "main"})
+	w.wait(run.ID, ci.UntilPlanned)
+	_, work := w.claim(run.ID, "a1")
+	require.Equal(t, []time.Duration{5 * time.Minute, 2 * time.Minute}, []time.Duration{work.Timeout, work.AbortGrace})
+	claimed := w.wait(run.ID, ci.UntilPlanned)
+	require.Equal(t, 8*time.Minute, claimed.Deadline.Sub(claimed.Times.Claimed), "with a minute for the agent to be first")
 }

@@ -7,7 +7,7 @@ import "time"
 type Config struct {
 	// GlobalTimeout caps every run, from claim to the script's end.
 	GlobalTimeout Duration
-	// AbortGrace is the time between SIGTERM and SIGKILL.
+	// AbortGrace is the time between SIGTERM and SIGKILL, unless the job's file says otherwise.
 	AbortGrace Duration
 	// Classes are the quota classes, in ascending order.
 	Classes []Quota
@@ -51,11 +51,31 @@ func DefaultConfig() Config {
 	}
 }
 
+// TimeoutOf is how long a run of s may take: what s asks for, capped by GlobalTimeout.
+func (c *Config) TimeoutOf(s *Spec) time.Duration {
+	if s.Timeout == 0 {
+		return time.Duration(c.GlobalTimeout)
+	}
+	return time.Duration(min(s.Timeout, c.GlobalTimeout))
+}
+
+// GraceOf is how long the script of s has between SIGTERM and SIGKILL: what s
+// asks for, capped by GlobalTimeout and MaxAbortGrace, else AbortGrace.
+func (c *Config) GraceOf(s *Spec) time.Duration {
+	if s.StopGrace == 0 {
+		return time.Duration(c.AbortGrace)
+	}
+	return min(time.Duration(min(s.StopGrace, c.GlobalTimeout)), MaxAbortGrace)
+}
+
+// MaxAbortGrace is the longest time between SIGTERM and SIGKILL, whoever sets it.
+const MaxAbortGrace = 10 * time.Minute
+
 // Validate checks every figure.
 func (c *Config) Validate() error {
 	var f faults
 	checkRange(&f, "globalTimeout", time.Duration(c.GlobalTimeout), time.Second, 7*24*time.Hour)
-	checkRange(&f, "abortGrace", time.Duration(c.AbortGrace), 0, 10*time.Minute)
+	checkRange(&f, "abortGrace", time.Duration(c.AbortGrace), 0, MaxAbortGrace)
 	if c.Retention != 0 {
 		checkRange(&f, "retention", time.Duration(c.Retention), time.Minute, longest)
 	}

@@ -6,16 +6,18 @@ import "time"
 // filled in. pkg/jobfile makes it; it is stored with the run as JSON.
 type Spec struct {
 	// Script runs as `sh -e`; a first line `#!…` picks another interpreter.
-	Script      string       `json:"script"`
-	Environment Environment  `json:"environment"`
-	Services    []Service    `json:"services,omitempty"` // in an order in which they can be started
-	Env         []string     `json:"env,omitempty"`      // names of secrets
-	SSH         bool         `json:"ssh,omitempty"`
-	CI          bool         `json:"ci,omitempty"`
-	Timeout     Duration     `json:"timeout"` // 0: the server's global timeout alone
-	Resources   Resources    `json:"resources"`
-	Git         Checkout     `json:"git"`
-	Results     []ResultSpec `json:"results,omitempty"` // sorted by name
+	Script      string      `json:"script"`
+	Environment Environment `json:"environment"`
+	Services    []Service   `json:"services,omitempty"` // in an order in which they can be started
+	Env         []string    `json:"env,omitempty"`      // names of secrets
+	SSH         bool        `json:"ssh,omitempty"`
+	CI          bool        `json:"ci,omitempty"`
+	Timeout     Duration    `json:"timeout"` // 0: the server's global timeout alone
+	// StopGrace is the time between SIGTERM and SIGKILL; 0: the server's.
+	StopGrace Duration     `json:"stopGrace,omitempty"`
+	Resources Resources    `json:"resources"`
+	Git       Checkout     `json:"git"`
+	Results   []ResultSpec `json:"results,omitempty"` // sorted by name
 	// Notes are sentences for the console: what the file asks for and a run does
 	// not need, such as published ports.
 	Notes []string `json:"notes,omitempty"`

@@ -91,6 +91,7 @@ func TestEveryKey(t *testing.T) {
 		},
 		Env: []string{"AWS_ACCESS_KEY_ID", "NPM_TOKEN"}, SSH: true, CI: true,
 		Timeout:   ci.Duration(90 * time.Minute),
+		StopGrace: ci.Duration(45 * time.Second),
 		Resources: ci.Resources{CPUs: 0.5, Memory: 3 << 29, Pids: 64},
 		Git:       ci.Checkout{Depth: 0, Submodules: true},
 		Results: []ci.ResultSpec{

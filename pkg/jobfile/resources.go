@@ -80,16 +80,18 @@ func parseSize(s string) (int64, bool) {
 	return int64(min(n, math.MaxInt64/2)), true
 }
 
-func (c *checker) timeout(_ place, v *node) {
-	const example = "a duration with its unit, for example 90s, 30m or 1h30m"
-	if v.kind != text || !duration.MatchString(v.text) {
-		c.wrong(v, example)
-		return
+// duration reads a time from least to most, which limits says in words.
+func (c *checker) duration(least, most time.Duration, limits string, into *ci.Duration) func(place, *node) {
+	return func(_ place, v *node) {
+		if v.kind != text || !duration.MatchString(v.text) {
+			c.wrong(v, "a duration with its unit, for example 90s, 30m or 1h30m")
+			return
+		}
+		d, err := time.ParseDuration(v.text)
+		if err != nil || d < least || d > most {
+			c.wrong(v, "a duration from "+limits)
+			return
+		}
+		*into = ci.Duration(d)
 	}
-	d, err := time.ParseDuration(v.text)
-	if err != nil || d < minTimeout || d > maxTimeout {
-		c.wrong(v, "a duration from 1s to 168h (7 days)")
-		return
-	}
-	c.spec.Timeout = ci.Duration(d)
 }

@@ -12,11 +12,13 @@ import (
 
 // onlyParser lists the bad files that the schema accepts, and why it has to.
 var onlyParser = map[string]string{
-	"script-nul.yaml":   "a pattern can't find NUL in every editor",
-	"timeout-long.yaml": "a pattern can't add hours and minutes",
-	"timeout-zero.yaml": "a pattern can't add hours and minutes",
-	"memory-small.yaml": "a pattern can't compare sizes",
-	"result-glob.yaml":  "a pattern can't match brackets",
+	"script-nul.yaml":      "a pattern can't find NUL in every editor",
+	"timeout-long.yaml":    "a pattern can't add hours and minutes",
+	"timeout-zero.yaml":    "a pattern can't add hours and minutes",
+	"stop-grace-long.yaml": "a pattern can't add hours and minutes",
+	"stop-grace-zero.yaml": "a pattern can't add hours and minutes",
+	"memory-small.yaml":    "a pattern can't compare sizes",
+	"result-glob.yaml":     "a pattern can't match brackets",
 
 	"compose-broken.yaml":          "the Compose file is another document",
 	"compose-not-there.yaml":       "the Compose file is another document",

@@ -3,6 +3,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -127,19 +128,15 @@ func (o *Order) work() ci.Work {
 	spec := *o.Spec
 	spec.SSH = false // it is the developer's agent that the script reaches; see withTree
 	now := time.Now()
-	w := ci.Work{
+	return ci.Work{
 		Run: ci.Run{
 			ID: now.Unix(), Job: o.Job, Status: ci.StatusInProgress, Phase: ci.PhasePreparing, Priority: ci.PriorityNormal,
 			Git: &ci.Git{ConfigPath: o.Tree.File}, Spec: &spec, CommitSHA: o.Tree.Commit, BranchName: o.Tree.Branch,
 			Parameters: o.Parameters, Trace: o.Trace, Times: ci.Times{Triggered: now, Queued: now, Claimed: now},
 		},
-		Timeout: time.Duration(spec.Timeout), AbortGrace: time.Duration(config.AbortGrace), Secrets: o.Secrets,
+		Timeout: time.Duration(cmp.Or(spec.Timeout, config.GlobalTimeout)), AbortGrace: config.GraceOf(&spec), Secrets: o.Secrets,
 		MaxConsole: config.MaxConsole, MaxResult: config.MaxResult, MaxResultFiles: config.MaxResultFiles,
 	}
-	if w.Timeout == 0 {
-		w.Timeout = time.Duration(config.GlobalTimeout)
-	}
-	return w
 }
 
 // withTree is the driver with the developer's files instead of a repository's,

@@ -46,7 +46,9 @@ type Spec struct {
 	// Sidecars, in an order in which they can be started.
 	Services []*Service `protobuf:"bytes,10,rep,name=services,proto3" json:"services,omitempty"`
 	// Sentences about what the file asks for and a run does not need.
-	Notes         []string `protobuf:"bytes,11,rep,name=notes,proto3" json:"notes,omitempty"`
+	Notes []string `protobuf:"bytes,11,rep,name=notes,proto3" json:"notes,omitempty"`
+	// The time between SIGTERM and SIGKILL; 0s means the server's.
+	StopGrace     *durationpb.Duration `protobuf:"bytes,12,opt,name=stop_grace,json=stopGrace,proto3" json:"stop_grace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -154,6 +156,13 @@ func (x *Spec) GetServices() []*Service {
 func (x *Spec) GetNotes() []string {
 	if x != nil {
 		return x.Notes
+	}
+	return nil
+}
+
+func (x *Spec) GetStopGrace() *durationpb.Duration {
+	if x != nil {
+		return x.StopGrace
 	}
 	return nil
 }
@@ -1073,7 +1082,7 @@ var File_ci_v1_spec_proto protoreflect.FileDescriptor
 
 const file_ci_v1_spec_proto_rawDesc = "" +
 	"\n" +
-	"\x10ci/v1/spec.proto\x12\x05ci.v1\x1a\x1egoogle/protobuf/duration.proto\"\xff\x02\n" +
+	"\x10ci/v1/spec.proto\x12\x05ci.v1\x1a\x1egoogle/protobuf/duration.proto\"\xb9\x03\n" +
 	"\x04Spec\x12\x16\n" +
 	"\x06script\x18\x01 \x01(\tR\x06script\x124\n" +
 	"\venvironment\x18\x02 \x01(\v2\x12.ci.v1.EnvironmentR\venvironment\x12\x10\n" +
@@ -1086,7 +1095,9 @@ const file_ci_v1_spec_proto_rawDesc = "" +
 	"\aresults\x18\t \x03(\v2\x11.ci.v1.ResultSpecR\aresults\x12*\n" +
 	"\bservices\x18\n" +
 	" \x03(\v2\x0e.ci.v1.ServiceR\bservices\x12\x14\n" +
-	"\x05notes\x18\v \x03(\tR\x05notes\"\x8b\x01\n" +
+	"\x05notes\x18\v \x03(\tR\x05notes\x128\n" +
+	"\n" +
+	"stop_grace\x18\f \x01(\v2\x19.google.protobuf.DurationR\tstopGrace\"\x8b\x01\n" +
 	"\vEnvironment\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x18\n" +
 	"\aworkdir\x18\x02 \x01(\tR\aworkdir\x12\x12\n" +
@@ -1210,25 +1221,26 @@ var file_ci_v1_spec_proto_depIdxs = []int32{
 	10, // 3: ci.v1.Spec.git:type_name -> ci.v1.Checkout
 	11, // 4: ci.v1.Spec.results:type_name -> ci.v1.ResultSpec
 	3,  // 5: ci.v1.Spec.services:type_name -> ci.v1.Service
-	2,  // 6: ci.v1.Environment.build:type_name -> ci.v1.Build
-	12, // 7: ci.v1.Build.args:type_name -> ci.v1.Build.ArgsEntry
-	2,  // 8: ci.v1.Service.build:type_name -> ci.v1.Build
-	13, // 9: ci.v1.Service.env:type_name -> ci.v1.Service.EnvEntry
-	4,  // 10: ci.v1.Service.healthcheck:type_name -> ci.v1.Healthcheck
-	5,  // 11: ci.v1.Service.depends_on:type_name -> ci.v1.Dependency
-	6,  // 12: ci.v1.Service.mounts:type_name -> ci.v1.Mount
-	7,  // 13: ci.v1.Service.tmpfs:type_name -> ci.v1.Tmpfs
-	8,  // 14: ci.v1.Service.ulimits:type_name -> ci.v1.Ulimit
-	14, // 15: ci.v1.Service.stop_grace:type_name -> google.protobuf.Duration
-	9,  // 16: ci.v1.Service.resources:type_name -> ci.v1.Resources
-	14, // 17: ci.v1.Healthcheck.interval:type_name -> google.protobuf.Duration
-	14, // 18: ci.v1.Healthcheck.timeout:type_name -> google.protobuf.Duration
-	14, // 19: ci.v1.Healthcheck.start_period:type_name -> google.protobuf.Duration
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	14, // 6: ci.v1.Spec.stop_grace:type_name -> google.protobuf.Duration
+	2,  // 7: ci.v1.Environment.build:type_name -> ci.v1.Build
+	12, // 8: ci.v1.Build.args:type_name -> ci.v1.Build.ArgsEntry
+	2,  // 9: ci.v1.Service.build:type_name -> ci.v1.Build
+	13, // 10: ci.v1.Service.env:type_name -> ci.v1.Service.EnvEntry
+	4,  // 11: ci.v1.Service.healthcheck:type_name -> ci.v1.Healthcheck
+	5,  // 12: ci.v1.Service.depends_on:type_name -> ci.v1.Dependency
+	6,  // 13: ci.v1.Service.mounts:type_name -> ci.v1.Mount
+	7,  // 14: ci.v1.Service.tmpfs:type_name -> ci.v1.Tmpfs
+	8,  // 15: ci.v1.Service.ulimits:type_name -> ci.v1.Ulimit
+	14, // 16: ci.v1.Service.stop_grace:type_name -> google.protobuf.Duration
+	9,  // 17: ci.v1.Service.resources:type_name -> ci.v1.Resources
+	14, // 18: ci.v1.Healthcheck.interval:type_name -> google.protobuf.Duration
+	14, // 19: ci.v1.Healthcheck.timeout:type_name -> google.protobuf.Duration
+	14, // 20: ci.v1.Healthcheck.start_period:type_name -> google.protobuf.Duration
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_ci_v1_spec_proto_init() }
