@@ -303,7 +303,7 @@ func TestStalledReaders(t *testing.T) {
 	t.Parallel()
 	s := running(t, func(c *Config) { c.Stall = 20 * time.Second })
 	big := strings.Repeat(strings.Repeat("x", 99)+"\n", 100_000) // 10 MB, more than sockets hold
-	for range 20 {
+	for range 100 {
 		conn, err := net.Dial("tcp", s.server.Listener.Addr().String())
 		require.NoError(t, err)
 		defer conn.Close()

@@ -3,6 +3,7 @@ package chaos
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"path"
@@ -13,7 +14,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"ci/agentd"
 	"ci/backend"
+	"ci/backend/engine"
 	"ci/backend/store/storetest/postgres"
 	"ci/e2e/rig"
 	"ci/pkg/ci"
@@ -60,7 +63,9 @@ func TestPostgresComesAndGoes(t *testing.T) {
 
 // R11: the connection breaks while a transaction commits, before or after the
 // server has done it: nobody can tell. What is repeated with its
-// Idempotency-Key, or by its claim, is there once.
+// Idempotency-Key, or by its claim, is there once. Two agents share the runs,
+// and now and then one hears nothing of its claim for so long that the other
+// gets the message meanwhile (R3).
 func TestCommitUnknown(t *testing.T) {
 	t.Parallel()
 	const runs = 120
@@ -93,7 +98,12 @@ func TestCommitUnknown(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = proxy.Close() })
 	database.Host, database.RawQuery = proxy.Addr, "sslmode=disable"
-	s := newSystemWith(t, backend.Config{Dir: t.TempDir(), Database: database.String()}, nil)
+	var late *lateClaims
+	s := newSystemWith(t, backend.Config{Dir: t.TempDir(), Database: database.String()}, func(b *backend.Backend, c *agentd.Config) {
+		late = &lateClaims{Engine: b.Engine, lost: map[int64]time.Time{}}
+		c.Uplink, c.CPUs = late, 2 // so few that one agent can't have them all
+	})
+	s.another(t, "other")
 	on.Store(true)
 	var ids sync.Map
 	load(ctx, t, s, runs, &ids)
@@ -101,7 +111,44 @@ func TestCommitUnknown(t *testing.T) {
 	t.Logf("%d commits were cut off before, %d after they happened", before.Load(), answer.Load())
 	require.NotZero(t, before.Load())
 	require.NotZero(t, answer.Load())
+	late.mu.Lock()
+	t.Logf("the answers to the claims of %d runs came late", late.drops)
+	require.NotZero(t, late.drops)
+	late.mu.Unlock()
+	for _, d := range s.drivers {
+		made, _ := d.Counts()
+		require.NotZero(t, made, "an agent had no runs")
+	}
 	s.whole(ctx, t, &ids, runs)
+}
+
+// lateClaims is an uplink that loses the answers to the claims of each tenth
+// run for a while: for longer than an agent keeps the message, and than the
+// message rests then.
+type lateClaims struct {
+	*engine.Engine
+	mu    sync.Mutex
+	lost  map[int64]time.Time // of each run, until when
+	drops int
+}
+
+// Claim implements agentd.Uplink.
+func (l *lateClaims) Claim(ctx context.Context, c ci.Claim) (*ci.Work, error) {
+	work, err := l.Engine.Claim(ctx, c)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	until, known := l.lost[c.Run]
+	if !known {
+		if len(l.lost)%10 == 2 {
+			until = time.Now().Add(12 * time.Second)
+			l.drops++
+		}
+		l.lost[c.Run] = until
+	}
+	if time.Now().Before(until) {
+		return nil, errors.New("the answer is lost")
+	}
+	return work, err
 }
 
 // load triggers runs by several callers, each until it is acknowledged, and
@@ -161,8 +208,12 @@ func (s *system) whole(ctx context.Context, t *testing.T, ids *sync.Map, runs in
 			t.Errorf("run %d: %s: %s", r.ID, r.Outcome, r.Reason)
 		}
 	}
-	made, _ := s.driver.Counts()
-	require.Equal(t, runs, made, "each run was carried out once")
+	total := 0
+	for _, d := range s.drivers {
+		made, _ := d.Counts()
+		total += made
+	}
+	require.Equal(t, runs, total, "each run was carried out once")
 	onceDone(ctx, t, s.backend.Store, runs)
 	s.close(t)
 }

@@ -58,6 +58,48 @@ func TestAbortInDocker(t *testing.T) {
 	}
 	require.NoError(t, g.Wait())
 	t.Logf("%v", outcomes)
+	k.abortInPhases(ctx, t)
+}
+
+// abortInPhases aborts a run in each phase, since moments may all miss one.
+func (k *killed) abortInPhases(ctx context.Context, t *testing.T) {
+	t.Helper()
+	client, drain := k.cid.Client(), "/agents/"+k.cid.Agent+"/drain"
+	require.NoError(t, client.Freestyle(ctx, "long", "sleep 1000"))
+	require.NoError(t, client.Call(ctx, "PUT", drain, map[string]any{}, nil))
+	for _, phase := range []string{"queued", "preparing", "running"} {
+		// A run may have left its phase when the abort comes.
+		require.NoError(t, rig.Poll(ctx, 3*time.Minute, func() error {
+			r, err := client.Trigger(ctx, "long")
+			if err != nil {
+				return err
+			}
+			if err := rig.Poll(ctx, time.Minute, func() error {
+				now, err := client.Get(ctx, "long", r.ID)
+				if err == nil && now.Phase != phase && (now.Phase != "running" || phase != "preparing") {
+					err = fmt.Errorf("run %d is %s %s", r.ID, now.Phase, now.Outcome)
+				}
+				return err
+			}); err != nil {
+				return err
+			}
+			if _, err := client.Do(ctx, "POST", fmt.Sprintf("/jobs/long/runs/%d/abort", r.ID), nil); err != nil {
+				return err
+			}
+			end, err := client.Wait(ctx, "long", r.ID, 3*time.Minute)
+			if err != nil {
+				return err
+			}
+			require.Equal(t, "aborted", end.Outcome, end.Reason)
+			if end.Phase != phase {
+				return fmt.Errorf("run %d was aborted while %s, not %s", r.ID, end.Phase, phase)
+			}
+			return nil
+		}))
+		if phase == "queued" {
+			require.NoError(t, client.Call(ctx, "DELETE", drain, nil, nil))
+		}
+	}
 }
 
 // abortOnce is one race. An abort that was refused must have met a run that succeeded.

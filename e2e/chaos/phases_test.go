@@ -1,8 +1,11 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"testing"
 	"time"
 
@@ -29,41 +32,92 @@ func TestKilledInEachPhase(t *testing.T) {
 	}
 	// What is stored takes a while since it is large and does not compress.
 	slow := map[string]any{"big": map[string]any{"path": "big", "type": "application/zip"}}
+	pulls := newStalledRegistry(t)
+	something := func() error {
+		n, err := s.counts(ctx)
+		if err == nil && n["containers"]+n["networks"]+n["volumes"] == 0 {
+			err = errors.New("the run has nothing yet that could stay")
+		}
+		return err
+	}
+	network := func() error {
+		n, err := s.counts(ctx)
+		if err == nil && n["networks"] == 0 {
+			err = errors.New("the run has no network yet")
+		}
+		return err
+	}
 	for _, c := range []struct {
-		phase, script, check string
-		results              map[string]any
+		name, phase, script, check, image string
+		results                           map[string]any
+		there                             func() error // what has to be there before the kill
 	}{
-		{phase: "preparing", script: "true", check: "false"},
-		{phase: "running", script: "sleep 1000", check: "true"},
-		{phase: "collecting", script: "head -c 500000000 /dev/urandom > big", check: "true", results: slow},
+		{name: "claimed", phase: "preparing", script: "true", check: "true", there: func() error { return nil }},
+		{name: "pulling", phase: "preparing", script: "true", check: "true", image: pulls.image, there: pulls.asked},
+		{name: "network", phase: "preparing", script: "true", check: "false", there: network},
+		{name: "running", phase: "running", script: "sleep 1000", check: "true", there: something},
+		{name: "collecting", phase: "collecting", script: "head -c 500000000 /dev/urandom > big", check: "true", results: slow, there: something},
 	} {
-		spec := map[string]any{"script": c.script, "environment": map[string]any{"image": s.image}, "services": web(c.check)}
+		spec := map[string]any{"script": c.script, "environment": map[string]any{"image": cmp.Or(c.image, s.image)}, "services": web(c.check)}
 		if c.results != nil {
 			spec["results"] = c.results
 		}
-		require.NoError(t, s.client.Call(ctx, "PUT", "/jobs/"+c.phase, map[string]any{"freestyle": spec}, nil))
-		r, err := s.client.Trigger(ctx, c.phase)
+		require.NoError(t, s.client.Call(ctx, "PUT", "/jobs/"+c.name, map[string]any{"freestyle": spec}, nil))
+		r, err := s.client.Trigger(ctx, c.name)
 		require.NoError(t, err)
 		require.NoError(t, rig.Poll(ctx, 3*time.Minute, func() error {
-			now, err := s.client.Get(ctx, c.phase, r.ID)
+			now, err := s.client.Get(ctx, c.name, r.ID)
 			if err == nil && now.Phase != c.phase {
 				err = fmt.Errorf("run %d is not %s but %s %s: %s", r.ID, c.phase, now.Phase, now.Outcome, now.Reason)
 			}
 			if err != nil {
 				return err
 			}
-			n, err := s.counts(ctx)
-			if err == nil && n["containers"]+n["networks"]+n["volumes"] == 0 {
-				err = fmt.Errorf("%s: the run has nothing yet that could stay", c.phase)
-			}
-			return err
-		}))
+			return c.there()
+		}), c.name)
 		require.NoError(t, s.Kill())
 		require.NoError(t, s.Start(ctx))
-		end, err := s.client.Wait(ctx, c.phase, r.ID, 2*time.Minute)
+		end, err := s.client.Wait(ctx, c.name, r.ID, 2*time.Minute)
 		require.NoError(t, err)
-		require.Equal(t, "lost", end.Outcome, "%s: %s", c.phase, end.Reason)
-		require.Equal(t, c.phase != "preparing", end.ScriptStarted, c.phase)
-		require.NoError(t, s.gone(ctx), c.phase)
+		require.Equal(t, "lost", end.Outcome, "%s: %s", c.name, end.Reason)
+		require.Equal(t, c.phase != "preparing", end.ScriptStarted, c.name)
+		require.NoError(t, s.gone(ctx), c.name)
+	}
+}
+
+// stalledRegistry takes connections, and never says a word.
+type stalledRegistry struct {
+	image string
+	came  chan struct{}
+}
+
+func newStalledRegistry(t *testing.T) *stalledRegistry {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	r := &stalledRegistry{image: l.Addr().String() + "/never/there:1", came: make(chan struct{})}
+	go func() {
+		for first := true; ; first = false {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { _ = conn.Close() })
+			if first {
+				close(r.came)
+			}
+		}
+	}()
+	return r
+}
+
+// asked returns nil once somebody pulls.
+func (r *stalledRegistry) asked() error {
+	select {
+	case <-r.came:
+		return nil
+	default:
+		return errors.New("nobody has asked the registry for the image yet")
 	}
 }

@@ -31,6 +31,10 @@ type system struct {
 	backend *backend.Backend
 	driver  *fake.Driver
 	agent   *agentd.Agent
+	config  agentd.Config // the agent's
+	more    []*agentd.Agent
+	drivers []*fake.Driver // of all agents
+	ctx     context.Context
 	stop    context.CancelFunc
 	group   *errgroup.Group
 }
@@ -78,6 +82,7 @@ func newSystemWith(t *testing.T, c backend.Config, change func(*backend.Backend,
 	}
 	s.agent, err = agentd.New(agent)
 	require.NoError(t, err)
+	s.config, s.drivers, s.ctx = agent, []*fake.Driver{s.driver}, ctx
 	s.group.Go(func() error { return b.Run(ctx) })
 	s.group.Go(func() error { return s.agent.Run(ctx) })
 	t.Cleanup(func() {
@@ -97,10 +102,23 @@ func newSystemWith(t *testing.T, c backend.Config, change func(*backend.Backend,
 	return s
 }
 
-// close drains the agent and stops everything.
+// another starts one more agent, with containers of its own.
+func (s *system) another(t *testing.T, id string) {
+	t.Helper()
+	driver, c := fake.NewDriver(), s.config
+	c.ID, c.Driver, c.Uplink, c.Dir = id, driver, s.backend.Engine, t.TempDir()
+	agent, err := agentd.New(c)
+	require.NoError(t, err)
+	s.more, s.drivers = append(s.more, agent), append(s.drivers, driver)
+	s.group.Go(func() error { return agent.Run(s.ctx) })
+}
+
+// close drains the agents and stops everything.
 func (s *system) close(t *testing.T) {
 	t.Helper()
-	s.agent.Drain()
+	for _, a := range append(s.more, s.agent) {
+		a.Drain()
+	}
 	s.stop()
 	if err := s.group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		t.Errorf("the system ended with: %v", err)
