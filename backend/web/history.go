@@ -16,8 +16,9 @@ import (
 const (
 	// remembered is how many runs the history of tests goes over.
 	remembered = 20
-	// maxTests is how many tests it shows.
-	maxTests = 200
+	// maxTests is how many tests it shows; each has a square for each run, so that a
+	// page of them has its weight.
+	maxTests = 100
 )
 
 // historyPage shows a job's tests over its newest runs, oldest run first.

@@ -354,23 +354,3 @@ func TestAgents(t *testing.T) {
 	p = b.submit("/ui/agents", "/ui/agents/the-agent/drain", url.Values{"undo": {"1"}})
 	require.Contains(t, p.body, "takes runs")
 }
-
-// A page without its console is light, however many runs there are; the console's page is bounded.
-func TestWeight(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	for i := range 60 {
-		s.job(fmt.Sprintf("job-with-a-name-%d", i))
-	}
-	for range 120 {
-		_, err := s.admin.Trigger(t.Context(), ci.Trigger{Job: "job-with-a-name-7"})
-		require.NoError(t, err)
-	}
-	b := s.signedIn(ci.RoleAdmin)
-	assets := len(b.get("/ui/static/app.css").body) + len(b.get("/ui/static/app.js").body) + len(b.get("/ui/static/icon.svg").body)
-	for _, path := range []string{"/ui/", "/ui/jobs", "/ui/jobs/job-with-a-name-7", "/ui/jobs/job-with-a-name-7/runs/1", "/ui/pipelines", "/ui/queue", "/ui/agents", "/ui/tokens", "/ui/settings"} {
-		p := b.get(path)
-		require.Equal(t, 200, p.status)
-		require.Less(t, len(p.body)+assets, 150<<10, path)
-	}
-}
