@@ -5,6 +5,7 @@ package browser
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
 	"os"
@@ -31,6 +32,7 @@ exit $FAIL
 type world struct {
 	t   *testing.T
 	cid *rig.Cid
+	git *rig.Git
 	api *rig.Client
 	tab *chromium.Tab
 }
@@ -42,7 +44,10 @@ func setup(t *testing.T) *world {
 	}
 	bin, err := rig.Build(t.Context(), t.TempDir())
 	require.NoError(t, err)
-	cid, err := rig.NewCid(bin, filepath.Join(t.TempDir(), "data"), os.Environ())
+	git, err := rig.NewGit(filepath.Join(t.TempDir(), "git"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, git.Off()) })
+	cid, err := rig.NewCid(bin, filepath.Join(t.TempDir(), "data"), os.Environ(), "--git-allow", git.Host)
 	require.NoError(t, err)
 	require.NoError(t, cid.Start(t.Context()))
 	t.Cleanup(func() { require.NoError(t, cid.End(context.Background())) })
@@ -52,7 +57,7 @@ func setup(t *testing.T) *world {
 	tab, err := browser.Tab(true)
 	require.NoError(t, err)
 	t.Cleanup(tab.Close)
-	w := &world{t, cid, cid.Client(), tab}
+	w := &world{t, cid, git, cid.Client(), tab}
 	require.NoError(t, tab.Look(1120, 760, false))
 	w.open("/")
 	w.await("document.querySelector('#token')")
@@ -189,15 +194,119 @@ func (w *world) naughty(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "failed", r.Outcome, r.Reason)
 	page := fmt.Sprintf("/ui/jobs/naughty/runs/%d", r.ID)
+	more := w.strange(t, r.ID, all)
+	waits, undrain := w.queued(t, all)
 	for _, width := range []int64{1120, 390} {
 		require.NoError(t, w.tab.Look(width, 780, width < 1000))
-		for _, path := range []string{"/ui/", "/ui/jobs", "/ui/jobs/naughty", "/ui/jobs/naughty/tests", "/ui/jobs/naughty/settings", page, page + "?page=0", page + "/tests/junit", "/ui/pipelines", "/ui/pipelines/release", "/ui/pipelines/release/runs/1", "/ui/queue", "/ui/agents", "/ui/tokens", "/ui/settings"} {
+		for _, path := range append([]string{
+			"/ui/", "/ui/jobs", "/ui/jobs/naughty", "/ui/jobs/naughty/tests", "/ui/jobs/naughty/settings", page, page + "?page=0", page + "/tests/junit", "/ui/pipelines", "/ui/pipelines/release",
+			"/ui/pipelines/release/runs/1", "/ui/queue", waits, "/ui/agents", "/ui/tokens", "/ui/settings",
+		}, more...) {
 			w.open(path)
 			w.await("document.readyState === 'complete'")
 			w.fine(fmt.Sprintf("%s at %d pixels", path, width))
 		}
 	}
 	require.NoError(t, w.tab.Look(1120, 760, false))
+	undrain()
+}
+
+// image is what would open a dialog if it were not text, without a space: names of branches and files have none.
+const image = `"><img/src=x/onerror=alert(1)>`
+
+// strange writes what it may into fields of a run, a token, a pin, a secret and a
+// pipeline, and lets a repository have its say: by a branch, a path and a job file
+// that is not valid. It returns the pages that show it.
+func (w *world) strange(t *testing.T, run int64, all string) (pages []string) {
+	t.Helper()
+	call := func(method, path string, body any, out any) {
+		t.Helper()
+		require.NoError(t, w.api.Call(t.Context(), method, path, body, out))
+	}
+	long := strings.Repeat("a-name-without-an-end.", 9)[:64]
+	text := strings.ToValidUTF8(all[:1000], "")
+	call("POST", "/tokens", map[string]any{"name": long, "role": "read", "jobs": []string{"naughty", long}}, nil)
+	call("PUT", "/jobs/naughty/secrets/"+strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(long)), map[string]any{"value": text}, nil)
+	call("PUT", fmt.Sprintf("/jobs/naughty/runs/%d/pins/%s", run, long), map[string]any{"reason": text[:200], "until": time.Now().Add(time.Hour)}, nil)
+
+	tree := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(tree, "bad.yaml"), []byte("script: true\n'"+image+" <script>alert(1)</script>': 1\n"), 0o600))
+	require.NoError(t, w.git.Init("naughty"))
+	_, err := w.git.Commit("naughty", image, tree)
+	require.NoError(t, err)
+	for i, path := range []string{"bad.yaml", image + ".yaml"} {
+		job := fmt.Sprintf("%s.%d", long[:60], i)
+		w.put(job, map[string]any{"git": map[string]any{"url": w.git.URL("naughty"), "configPath": path}})
+		var r rig.Run
+		call("POST", "/jobs/"+job+"/runs", map[string]any{"branchName": image}, &r)
+		r, err := w.api.Wait(t.Context(), job, r.ID, 3*time.Minute)
+		require.NoError(t, err)
+		require.Equal(t, "error", r.Outcome)
+		require.Contains(t, r.Reason, "onerror=alert(1)", "the reason quotes what is wrong")
+		pages = append(pages, "/ui/jobs/"+job, fmt.Sprintf("/ui/jobs/%s/runs/%d", job, r.ID))
+	}
+
+	call("PUT", "/pipelines/"+long, map[string]any{"program": "p = params(text = '')\nfail(p.text)"}, nil)
+	var made struct{ ID int64 }
+	call("POST", "/pipelines/"+long+"/runs", map[string]any{"parameters": map[string]string{"text": image + text}}, &made)
+	path := fmt.Sprintf("/pipelines/%s/runs/%d", long, made.ID)
+	var ended struct{ Outcome, Reason string }
+	call("GET", path+"?wait=50s", nil, &ended)
+	require.Equal(t, "failed", ended.Outcome)
+	require.Contains(t, ended.Reason, image)
+	return append(pages, "/ui/pipelines/"+long, "/ui"+path)
+}
+
+// queued has runs wait, for reasons that strangers have written: the only agent is
+// drained, and one run needs more than any agent has.
+func (w *world) queued(t *testing.T, all string) (page string, undrain func()) {
+	t.Helper()
+	var list struct{ Agents []struct{ ID string } }
+	require.NoError(t, w.api.Call(t.Context(), "GET", "/agents", nil, &list))
+	require.Len(t, list.Agents, 1)
+	drain := "/agents/" + list.Agents[0].ID + "/drain"
+	require.NoError(t, w.api.Call(t.Context(), "PUT", drain, map[string]any{"reason": image + strings.ToValidUTF8(all[:900], "")}, nil))
+	w.put("greedy", map[string]any{"freestyle": map[string]any{"script": "true", "resources": map[string]any{"cpus": 4, "memory": "4GiB"}}})
+	require.NoError(t, rig.Poll(t.Context(), time.Minute, func() error {
+		var list struct{ Agents []struct{ Draining bool } }
+		err := w.api.Call(t.Context(), "GET", "/agents", nil, &list)
+		if err == nil && !list.Agents[0].Draining {
+			err = errors.New("the agent is not draining yet")
+		}
+		return err
+	}))
+	var waits []rig.Run
+	for _, job := range []string{"naughty", "greedy"} {
+		var r rig.Run
+		body := map[string]any{"priority": "urgent"}
+		if job == "naughty" {
+			body["parameters"] = map[string]string{"TEXT": image}
+		}
+		require.NoError(t, w.api.Call(t.Context(), "POST", "/jobs/"+job+"/runs", body, &r))
+		waits = append(waits, r)
+	}
+	w.open("/ui/queue")
+	for _, r := range waits {
+		w.await(fmt.Sprintf("document.querySelector('#waiting tr[data-key=\"%d\"] .verdicts')", r.ID))
+		_, err := chromium.Eval[bool](w.tab, fmt.Sprintf("document.querySelector('#waiting tr[data-key=\"%d\"] details').open = true", r.ID))
+		require.NoError(t, err)
+		text := w.text(fmt.Sprintf("#waiting tr[data-key=\"%d\"]", r.ID))
+		require.Contains(t, text, "urgent")
+		require.Contains(t, text, list.Agents[0].ID)
+		require.Regexp(t, "None of 1 agents takes it now|No registered agent is large enough", text)
+	}
+	w.fine("the queue")
+	require.NotEmpty(t, w.text("#lanes"))
+	w.open("/ui/agents")
+	require.Contains(t, w.text("#agents"), image)
+	return fmt.Sprintf("/ui/jobs/naughty/runs/%d", waits[0].ID), func() {
+		for _, r := range waits {
+			require.NoError(t, w.api.Call(t.Context(), "POST", fmt.Sprintf("/jobs/%s/runs/%d/abort", r.Job, r.ID), nil, nil))
+			_, err := w.api.Wait(t.Context(), r.Job, r.ID, 3*time.Minute)
+			require.NoError(t, err)
+		}
+		require.NoError(t, w.api.Call(t.Context(), "DELETE", drain, nil, nil))
+	}
 }
 
 // naughtyStrings are those that a job file may hold: text without control characters.

@@ -40,7 +40,7 @@ func TestSignInByOpenID(t *testing.T) {
 	tab, err := browser.Tab(true)
 	require.NoError(t, err)
 	t.Cleanup(tab.Close)
-	w := &world{t, cid, cid.Client(), tab}
+	w := &world{t, cid, nil, cid.Client(), tab}
 	require.NoError(t, tab.Look(390, 780, true))
 
 	require.NoError(t, tab.Go(public+"/ui/jobs?state=failed"))

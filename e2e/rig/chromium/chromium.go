@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -97,7 +98,9 @@ func (t *Tab) listen(event any) {
 	case *runtime.EventExceptionThrown:
 		t.note("an exception: " + e.ExceptionDetails.Text)
 	case *log.EventEntryAdded:
-		if e.Entry.Level == log.EntryLevelError {
+		// Containers' networks come and go on the machine, and Chromium breaks its
+		// connections off at that. The pages connect again.
+		if e.Entry.Level == log.EntryLevelError && !strings.Contains(e.Entry.Text, "net::ERR_NETWORK_CHANGED") {
 			t.note("the log: " + e.Entry.Text + " " + e.Entry.URL)
 		}
 	}
