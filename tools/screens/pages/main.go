@@ -33,15 +33,18 @@ var looks = []look{{"light", 1120, 760, false}, {"dark", 1120, 760, true}, {"pho
 type shot struct{ name, path, ready string }
 
 func shots(m *morning) []shot {
+	const live = "document.querySelector('#live-text').textContent === 'live' && !document.querySelector('#live').hidden"
 	failed := fmt.Sprintf("/ui/jobs/unit-test/runs/%d", m.failed)
 	return []shot{
-		{"dashboard", "/ui/", "document.querySelector('#live-text').textContent === 'live' && !document.querySelector('#live').hidden"},
+		{"dashboard", "/ui/", live},
 		{"jobs", "/ui/jobs", "true"},
 		{"job", "/ui/jobs/unit-test", "true"},
 		{"run", failed, "true"},
 		{"console", fmt.Sprintf("/ui/jobs/nightly/runs/%d", m.running), "document.querySelectorAll('.r').length > 30"},
 		{"tests", failed + "/tests/junit", "true"},
 		{"history", "/ui/jobs/unit-test/tests", "true"},
+		{"pipelines", "/ui/pipelines", live},
+		{"pipeline-start", "/ui/pipelines/ship", live},
 		{"pipeline", "/ui/pipelines/ship/runs/1", "document.querySelector('.ask')"},
 		{"queue", "/ui/queue", "true"},
 		{"agents", "/ui/agents", "true"},
