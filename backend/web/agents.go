@@ -51,15 +51,17 @@ func (b bar) Y() int { return 10*b.Row + 1 }
 func (a *agentView) Height() int { return max(10*a.Rows, 10) }
 
 func (v *visit) agents() error {
-	ctx := v.r.Context()
-	agents, err := v.api.ListAgents(ctx)
-	if err != nil {
-		return err
-	}
 	now := v.Now()
 	p := agentsPage{Began: now.Add(-charted)}
-	runs, err := first(2*window, v.api.ListRuns(ctx, ci.RunFilter{Since: now.Add(-2 * charted)}))
-	if err != nil {
+	var agents []ci.Agent
+	var runs []ci.Run
+	g, ctx := errgroup.WithContext(v.r.Context())
+	g.Go(func() (err error) { agents, err = v.api.ListAgents(ctx); return err })
+	g.Go(func() (err error) {
+		runs, err = first(window, v.api.ListRuns(ctx, ci.RunFilter{Since: now.Add(-2 * charted)}))
+		return err
+	})
+	if err := g.Wait(); err != nil {
 		return err
 	}
 	for _, a := range agents {

@@ -37,7 +37,7 @@ type bench struct {
 
 func main() {
 	b := &bench{}
-	only := flag.String("only", "a,b,c,d,e,f,g,h,i,j,k,l,t", "which figures to measure")
+	only := flag.String("only", "a,b,c,d,e,f,g,h,i,j,k,l,m,t", "which figures to measure")
 	flag.StringVar(&b.bin, "bin", "bin", "folder with cid and ci")
 	flag.IntVar(&b.runs, "runs", 200, "queued runs of figure b")
 	flag.IntVar(&b.queued, "queued", 200, "queued runs of figure l; 1000 for the goal")
@@ -55,13 +55,13 @@ func main() {
 
 func (b *bench) measure(ctx context.Context, only []string) error {
 	all := map[string]func(context.Context) ([]figure, error){
-		"a": b.emptyRun, "b": b.manyRuns, "c": b.console, "d": b.reads, "e": b.triggers, "f": b.idle, "g": b.service, "h": b.claims, "i": b.abort, "j": b.coldList, "k": b.neighbour, "l": b.drain, "t": b.screen,
+		"a": b.emptyRun, "b": b.manyRuns, "c": b.console, "d": b.reads, "e": b.triggers, "f": b.idle, "g": b.service, "h": b.claims, "i": b.abort, "j": b.coldList, "k": b.neighbour, "l": b.drain, "m": b.pages, "t": b.screen,
 	}
 	var figures []figure
 	for _, id := range only {
 		f, ok := all[id]
 		if !ok {
-			return fmt.Errorf("there is no figure %q; there are a to l and t", id)
+			return fmt.Errorf("there is no figure %q; there are a to m and t", id)
 		}
 		fmt.Fprintf(os.Stderr, "measuring %s …\n", id)
 		got, err := f(ctx)
