@@ -43,6 +43,15 @@ func (d *Disk) Free() error { return os.Remove(d.filler()) }
 
 func (d *Disk) filler() string { return filepath.Join(d.Dir, "filler") }
 
+// ReadOnly makes it so, or writable again. Nobody may have a file open for writing.
+func (d *Disk) ReadOnly(yes bool) error {
+	flags := uintptr(unix.MS_REMOUNT)
+	if yes {
+		flags |= unix.MS_RDONLY
+	}
+	return unix.Mount("", d.Dir, "", flags, "")
+}
+
 // End unmounts it, with all that is in it.
 func (d *Disk) End() error { return unix.Unmount(d.Dir, unix.MNT_DETACH) }
 

@@ -139,6 +139,20 @@ func (s *Server) Database(t testing.TB) string {
 	return u.String()
 }
 
+// Copy writes a backup of a database, as people do, and restores it into another one, which is empty.
+func (s *Server) Copy(t testing.TB, from, to string) {
+	t.Helper()
+	bin := s.bin
+	if bin == "" {
+		bin = programs(t)
+	}
+	file := filepath.Join(t.TempDir(), "dump")
+	for _, args := range [][]string{{"pg_dump", "-Fc", "-f", file, "-d", from}, {"pg_restore", "--exit-on-error", "-d", to, file}} {
+		out, err := exec.CommandContext(t.Context(), filepath.Join(bin, args[0]), args[1:]...).CombinedOutput()
+		require.NoError(t, err, "%v: %s", args[0], out)
+	}
+}
+
 // Exec runs one statement as the server's administrator.
 func (s *Server) Exec(t testing.TB, text string) {
 	t.Helper()
