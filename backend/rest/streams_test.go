@@ -162,7 +162,7 @@ func TestEventsWithoutBus(t *testing.T) {
 	defer resp.Body.Close()
 	require.Equal(t, 200, resp.StatusCode)
 	s.finish(3)
-	readEvents(t, resp.Body, func(e sseEvent) bool { return e.name == string(ci.EventRunDone) })
+	readEvents(t, resp.Body, func(e sseEvent) bool { return strings.Contains(e.data, `"type":"run.done"`) })
 }
 
 // sseEvent is one event as a browser would see it.
