@@ -246,3 +246,25 @@ func TestLastFirst(t *testing.T) {
 		end(t, gone)
 	}
 }
+
+// TestAutoscalerTakesOver sees that a size which is no longer given becomes 1, as
+// the chart's README warns, and that upgrades leave an autoscaler's size alone.
+func TestAutoscalerTakesOver(t *testing.T) {
+	ns := namespace(t, "autoscaler", nil)
+	r := newRelease(t, ns)
+	size := func() int32 {
+		d, err := server.AppsV1().Deployments(ns).Get(t.Context(), "one-ci-agent", metav1.GetOptions{})
+		require.NoError(t, err)
+		return *d.Spec.Replicas
+	}
+	r.install(with(t, charts.ValueFiles["least"], `agent: { replicas: 3 }`))
+	require.EqualValues(t, 3, size())
+	scaled := func(cpus int) map[string]any {
+		return with(t, charts.ValueFiles["least"], fmt.Sprintf(`{ agent: { cpus: %d, autoscaling: { enabled: true } }, readToken: { existingSecret: read } }`, cpus))
+	}
+	r.upgrade(scaled(4))
+	require.EqualValues(t, 1, size())
+	scale(t, ns, 7)
+	r.upgrade(scaled(2))
+	require.EqualValues(t, 7, size())
+}
