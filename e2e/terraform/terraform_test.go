@@ -141,10 +141,15 @@ func (w *world) imports(t *testing.T, m *module) {
 	fresh.apply()
 }
 
-// TestTwoHundredJobs holds the time that many jobs take, generously: the machine
-// may be busy. The figure is in the log; the goal is 20 s.
+// TestTwoHundredJobs holds the goal that 200 jobs are applied within 20 s. A machine
+// that is busy is given as much more as it takes for what is none of ours: the floor
+// is an OpenTofu that applies as many resources of its own, and a client that puts as
+// many jobs, in the same minute. Ours takes some eight of them, and may take fifteen.
+// Where the floor is at most 1.3 s, as on any machine that is not starved, the goal
+// itself is what counts.
 func TestTwoHundredJobs(t *testing.T) {
 	w := setup(t)
+	floor := w.floor(200)
 	m := w.module("", map[string]string{"main.tf": provider + `
 resource "ci_job" "many" {
   count      = 200
@@ -156,14 +161,33 @@ resource "ci_job" "many" {
 	began := time.Now()
 	m.run(0, "apply", "-auto-approve", "-input=false", "-no-color")
 	took := time.Since(began)
-	t.Logf("200 jobs applied in %s", took.Round(time.Millisecond))
-	require.Less(t, took, 5*time.Minute)
+	limit := max(20*time.Second, 15*floor)
+	t.Logf("200 jobs applied in %s; the floor is %s, the limit %s", took.Round(time.Millisecond), floor.Round(time.Millisecond), limit.Round(time.Millisecond))
+	require.Less(t, took, limit)
 	require.Len(t, w.jobs(), 200)
 	began = time.Now()
 	m.plan(empty)
 	t.Logf("and an empty plan in %s", time.Since(began).Round(time.Millisecond))
 	m.run(0, "destroy", "-auto-approve", "-input=false", "-no-color")
 	require.Empty(t, w.jobs())
+}
+
+// floor is how long OpenTofu takes to apply n resources that are in its state alone,
+// and the API to take n jobs, one after the other.
+func (w *world) floor(n int) time.Duration {
+	w.t.Helper()
+	m := w.module("", map[string]string{"main.tf": fmt.Sprintf("resource \"terraform_data\" \"many\" {\n  count = %d\n  input = { name = \"job-${count.index}\" }\n}\n", n)})
+	began := time.Now()
+	m.run(0, "apply", "-auto-approve", "-input=false", "-no-color")
+	for i := range n {
+		_, _, err := w.api.PutJob(w.t.Context(), &ci.Job{Name: fmt.Sprintf("floor-%d", i), Freestyle: []byte(`{"script":"true"}`)}, 0)
+		require.NoError(w.t, err)
+	}
+	took := time.Since(began)
+	for i := range n {
+		require.NoError(w.t, w.api.DeleteJob(w.t.Context(), fmt.Sprintf("floor-%d", i)))
+	}
+	return took
 }
 
 const provider = `
