@@ -106,7 +106,7 @@ type Config struct {
 	SweepEvery time.Duration
 	// Patience is how long a large run waits before room is kept for it (30 s).
 	Patience time.Duration
-	// Runner changes the time limits inside a run; its Uplink, Driver, Log and Dir are filled in.
+	// Runner changes the time limits inside a run; its Uplink, Driver, Log, Dir and Doubt are filled in.
 	Runner runner.Config
 	Log    *slog.Logger
 }
@@ -152,7 +152,9 @@ type Agent struct {
 	early map[int64]time.Time
 	drain drain
 	// problem says why nothing can be run; "" when it can.
-	problem   string
+	problem string
+	// ended says that the engine was gone, not only slow, since the last check.
+	ended     bool
 	leftovers int
 	classes   []ci.Quota
 	load      admission.Load
@@ -178,7 +180,7 @@ func New(cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Agent{
+	a := &Agent{
 		cfg:     cfg,
 		log:     cfg.Log,
 		slots:   map[int64]*slot{},
@@ -189,7 +191,9 @@ func New(cfg Config) (*Agent, error) {
 		admit:   make(chan struct{}, 1),
 		beat:    make(chan struct{}, 1),
 		sweeps:  make(chan struct{}, 1),
-	}, nil
+	}
+	a.cfg.Runner.Doubt = a.doubt
+	return a, nil
 }
 
 // changed wakes the loops that depend on the agent's state.

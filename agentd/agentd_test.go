@@ -294,6 +294,39 @@ func TestDockerAbsent(t *testing.T) {
 	})
 }
 
+// An engine that ends between two checks costs the runs that were on their way
+// to it, and not the whole queue. Then everything is opened again.
+func TestDockerEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, nil)
+		after(10 * time.Second)
+		r.driver.SetReady(errors.New("Docker does not answer"))
+		var ids []int64
+		for range 40 {
+			ids = append(ids, r.backend.Trigger("small", "print x"))
+		}
+		count := func(outcome ci.Outcome) (n int) {
+			for _, id := range ids {
+				if r.outcome(id) == outcome {
+					n++
+				}
+			}
+			return n
+		}
+		after(time.Second)
+		lost := count(ci.OutcomeError)
+		require.NotZero(t, lost)
+		require.LessOrEqual(t, lost, 4, "as many as run at once")
+		r.driver.SetReady(nil)
+		after(time.Minute)
+		require.Equal(t, len(ids)-lost, count(ci.OutcomeSucceeded))
+		opened, _ := r.driver.Lives()
+		require.Equal(t, 2, opened)
+		r.drained()
+	})
+}
+
 // R31 for a whole agent: whichever call fails, before it arrives or after, the
 // run is carried out once and ends well.
 func TestNthCallFails(t *testing.T) {

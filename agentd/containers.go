@@ -50,6 +50,7 @@ func (a *Agent) checkDriver(ctx context.Context, d *driverState) error {
 		return err
 	}
 	d.failed = 0
+	d.open = d.open && !a.hasEnded()
 	if d.open {
 		return nil
 	}
@@ -68,6 +69,31 @@ func (a *Agent) checkDriver(ctx context.Context, d *driverState) error {
 	}
 	d.open = true
 	return nil
+}
+
+// doubt asks the driver at once, when a run has ended by it. Until the next
+// check an agent whose engine is away would take one run after the other, and
+// end each as an error.
+func (a *Agent) doubt() {
+	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
+	defer cancel()
+	err := a.cfg.Driver.Ready(ctx)
+	if err == nil {
+		return
+	}
+	a.mu.Lock()
+	a.ended = a.ended || ctx.Err() == nil
+	a.mu.Unlock()
+	a.setProblem(err)
+}
+
+// hasEnded says, once, that the engine was gone: what all runs share went with it.
+func (a *Agent) hasEnded() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	ended := a.ended
+	a.ended = false
+	return ended
 }
 
 // setProblem notes why nothing can be run; nil means that it can.

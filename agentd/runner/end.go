@@ -46,6 +46,7 @@ func (r *Runner) unprepared(err error) ci.End {
 	if cause, why := r.control.asked(); cause != causeNone {
 		return r.cutShort(cause, why)
 	}
+	r.cfg.Doubt()
 	end := ci.End{Outcome: ci.OutcomeError, Reason: sentence("The run could not be prepared: ", err)}
 	r.console.say("%s", end.Reason)
 	return end
@@ -53,6 +54,7 @@ func (r *Runner) unprepared(err error) ci.End {
 
 // containerLost is the end of a run whose container went away under its script.
 func (r *Runner) containerLost(err error) ci.End {
+	r.cfg.Doubt()
 	end := ci.End{Outcome: ci.OutcomeError, Reason: sentence("The run's container was lost: ", err)}
 	r.console.say("%s", end.Reason)
 	return end

@@ -25,6 +25,9 @@ type Config struct {
 	Veil *mask.Veil
 	// API answers the calls of scripts whose job file says ci: true; nil means that they have none to call.
 	API http.Handler
+	// Doubt is called when a run could not be prepared or its container was lost,
+	// before the run is said to have ended: perhaps the engine is away. It may be nil.
+	Doubt func()
 	// Dir is where results wait while they are uploaded; "" means the system's temporary folder.
 	Dir string
 	// CallTimeout bounds one attempt of one call to the backend (30 s).
@@ -47,6 +50,9 @@ func (c Config) withDefaults() Config {
 	c.RemoveTimeout = cmp.Or(c.RemoveTimeout, time.Minute)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Doubt == nil {
+		c.Doubt = func() {}
 	}
 	return c
 }
