@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -59,17 +60,21 @@ type fleet struct {
 	nats     *rig.NATSCluster
 	net      *rig.Netns
 	objects  *s3server.Server
-	db, s3   *rig.Proxy
-	slow     *lag // on the first agent's way to the database
-	slowS3   *lag
-	recorder *rig.Recorder
-	machines []*fleetMachine
-	box      *rig.AgentBox  // the third machine
-	carried  map[string]int // runs that succeeded, by agent
-	canary   string         // a secret of one job
-	made     []fleetRun     // all that were accepted
-	kept     []ended        // what is to stay as it is
-	hurt     hurt
+	s3       *rig.Proxy
+	cidDBs   [2]*rig.Proxy // from each cid to the database
+	// From the first agent to each.
+	db, agentS3 *rig.Proxy
+	agentNATS   []*rig.Proxy
+	slow        *lag // on the first agent's way to the database
+	slowS3      *lag
+	recorder    *rig.Recorder
+	machines    []*fleetMachine
+	box         *rig.AgentBox  // the third machine
+	carried     map[string]int // runs that succeeded, by agent
+	canary      string         // a secret of one job
+	made        []fleetRun     // all that were accepted
+	kept        []ended        // what is to stay as it is
+	hurt        hurt
 }
 
 // TestFleet hurts a whole fleet in one way after the other while runs are
@@ -80,9 +85,9 @@ type fleet struct {
 // run is in Docker; and a run is lost only by who was hurt while he held it.
 // In the end S3 and the database hold the same, and no secret is anywhere.
 //
-// Eight runs meet each fault: an end is reached by a few of them as by
-// hundreds, and beside all other tests each costs a second. Hundreds find what
-// is rare: `make chaos`.
+// Beside all other tests eight runs meet each of some faults, since each costs a
+// second, and what a fault does to all it does to eight: their number is for what
+// is rare. `make chaos` plays every fault with hundreds.
 func TestFleet(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts containers")
@@ -106,7 +111,8 @@ func s3Env() (env []string) {
 
 func newFleet(t *testing.T) *fleet {
 	t.Helper()
-	f := &fleet{t: t, random: seeded(t), runs: defaultFleetRuns, faults: chosenFaults(t), slow: new(lag), slowS3: new(lag), carried: map[string]int{}}
+	random := seeded(t)
+	f := &fleet{t: t, random: random, runs: defaultFleetRuns, faults: chosenFaults(t, random), slow: new(lag), slowS3: new(lag), carried: map[string]int{}}
 	if given := os.Getenv("CHAOS_RUNS"); given != "" {
 		n, err := strconv.Atoi(given)
 		require.NoError(t, err)
@@ -142,8 +148,8 @@ func (f *fleet) backends(bin rig.Binaries, dir string, shared []string) {
 	var g errgroup.Group
 	for i := range f.cids {
 		c, err := rig.NewCid(bin, filepath.Join(dir, fmt.Sprint("cid", i)), append(os.Environ(), s3Env()...), append([]string{
-			"--agent", "off", "--database", f.database, "--token-key", filepath.Join(dir, "token.key"),
-		}, shared...)...)
+			"--agent", "off", "--token-key", filepath.Join(dir, "token.key"),
+		}, slices.Concat(f.backend(i), shared)...)...)
 		require.NoError(t, err)
 		f.cids[i] = c
 		t.Cleanup(func() {
@@ -173,7 +179,6 @@ func (f *fleet) point(i int) { f.balancer.Point(strings.TrimPrefix(f.cids[i].URL
 func (f *fleet) agents(bin rig.Binaries, dir string, shared []string) {
 	t := f.t
 	t.Helper()
-	name := f.database[strings.LastIndex(f.database, "/")+1 : strings.Index(f.database, "?")]
 	for i := range 3 {
 		m := &fleetMachine{id: "e2e-" + rig.Random(), log: filepath.Join(dir, fmt.Sprintf("agent%d.log", i))}
 		args := []string{
@@ -182,8 +187,7 @@ func (f *fleet) agents(bin rig.Binaries, dir string, shared []string) {
 		}
 		switch i {
 		case 0:
-			m.command = append(f.net.Command(), append(append(args, "--url", f.cids[0].URL,
-				"--database", fmt.Sprintf("postgres://postgres@%s/%s?sslmode=disable", f.db.Addr, name)), shared...)...)
+			m.command = slices.Concat(f.net.Command(), args, []string{"--url", f.cids[0].URL}, f.agent(), shared)
 		case 1:
 			token := filepath.Join(dir, m.id+".token")
 			require.NoError(t, os.WriteFile(token, []byte(f.token(m.id)), 0o600))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"regexp"
@@ -25,6 +26,7 @@ type harm int
 const (
 	harmless harm = iota
 	loses         // they are lost with the victim, who is killed, frozen or cut off while it has some
+	breaks        // the victim's engine ends under them, and they end as an error that says so
 	fills         // the victim's disk is full, and they end as an error that says so
 )
 
@@ -42,6 +44,7 @@ var fleetFaults = []fleetFault{
 	{"the other cid is killed", harmless, 0, func(f *fleet) error { return f.killCid(1) }},
 	{"an agent is killed", loses, 0, func(f *fleet) error { return f.killAgent(0) }},
 	{"an agent with a token alone is killed", loses, 1, func(f *fleet) error { return f.killAgent(1) }},
+	{"an agent in its own image is killed", loses, inBox, (*fleet).killBox},
 	{"an agent is frozen beyond its lease", loses, 0, (*fleet).freeze},
 	{"each NATS server is killed in turn", harmless, 0, (*fleet).killNATS},
 	{"the queue is wiped", harmless, 0, (*fleet).wipe},
@@ -57,15 +60,36 @@ var fleetFaults = []fleetFault{
 	{"connections to S3 are cut", harmless, 0, (*fleet).cutS3},
 	{"an agent is drained and comes back", harmless, 0, (*fleet).drainAgent},
 	{"an agent's Docker engine hangs", harmless, 0, (*fleet).hangEngine},
+	{"an agent's Docker engine ends, and another one begins", breaks, inBox, (*fleet).stopEngine},
+	{"S3 is killed", harmless, 0, (*fleet).killS3},
+	{"S3 is frozen", harmless, 0, (*fleet).freezeS3},
+	{"Postgres is frozen", harmless, 0, (*fleet).freezePostgres},
+	{"a NATS server is frozen", harmless, 0, (*fleet).freezeNATS},
+	{"a cid is frozen", harmless, 0, func(f *fleet) error { return f.freezeCid(0) }},
+	{"the other cid is frozen", harmless, 0, func(f *fleet) error { return f.freezeCid(1) }},
+	{"a cid is cut off from the database", harmless, 0, (*fleet).partitionCid},
+	{"an agent is cut off from NATS", harmless, 0, (*fleet).partitionNATS},
+	{"an agent is cut off from S3", harmless, 0, (*fleet).partitionS3},
 }
 
-// chosenFaults are those whose name matches $CHAOS_FAULTS, a regular expression; all without it.
-func chosenFaults(t *testing.T) []fleetFault {
+// fewFaults is how many are played beside all other tests: all of them take
+// longer than a test should. The seed chooses, so that each has its turn;
+// `make chaos` plays all.
+const fewFaults = 16
+
+// chosenFaults are those whose name matches $CHAOS_FAULTS, a regular expression,
+// all if $CHAOS_RUNS says how many runs each meets, and few without either.
+func chosenFaults(t *testing.T, random *rand.Rand) []fleetFault {
 	t.Helper()
 	wanted, err := regexp.Compile(os.Getenv("CHAOS_FAULTS"))
 	require.NoError(t, err, "CHAOS_FAULTS")
 	chosen := slices.DeleteFunc(slices.Clone(fleetFaults), func(f fleetFault) bool { return !wanted.MatchString(f.name) })
 	require.NotEmpty(t, chosen, "no fault is called %s", wanted)
+	if wanted.String() == "" && os.Getenv("CHAOS_RUNS") == "" {
+		random.Shuffle(len(chosen), func(i, j int) { chosen[i], chosen[j] = chosen[j], chosen[i] })
+		t.Logf("%d of %d faults; CHAOS_RUNS=%d plays all", fewFaults, len(chosen), defaultFleetRuns)
+		chosen = chosen[:fewFaults]
+	}
 	return chosen
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -34,6 +35,7 @@ type ended struct {
 // hurt is the moment at which an agent was hurt, and what it held.
 type hurt struct {
 	at    time.Time
+	over  time.Time        // when its runs are safe again; zero means at once
 	gates map[int64]string // where held runs wait
 	open  map[int64]bool   // whose gates are open by now
 	held  []fleetRun       // the victim's
@@ -48,8 +50,10 @@ func (f *fleet) meet(fault fleetFault) map[string]int {
 		runs[i] = fleetRun{job: []string{"record", "record", "neighbour"}[f.random.IntN(3)], loud: i%3 == 0}
 	}
 	f.hurt = hurt{gates: map[int64]string{}, open: map[int64]bool{}}
-	if fault.harm == loses {
-		require.NoError(f.t, f.hold(fault.name, f.machines[fault.victim].id), fault.name)
+	if fault.harm == loses || fault.harm == breaks {
+		held, err := f.hold(fault.name, f.machines[fault.victim].id)
+		require.NoError(f.t, err, fault.name)
+		f.hurt.held = held
 	}
 	var g errgroup.Group
 	g.SetLimit(4)
@@ -97,33 +101,36 @@ func (f *fleet) meet(fault fleetFault) map[string]int {
 
 // hold has runs wait at gates until each place of the fleet is taken by one, or
 // the victim has one at least: whatever happens to it then happens to a run.
-func (f *fleet) hold(fault, victim string) error {
+func (f *fleet) hold(name, victim string) (held []fleetRun, err error) {
 	const places = 9 // each of three agents has room for three
-	for i := range places {
-		r := fleetRun{job: "record"}
-		gate := fmt.Sprintf("%s/%d", strings.ReplaceAll(fault, " ", "-"), i)
-		if err := f.trigger(i%2, "held/"+gate, &r, gate); err != nil {
-			return err
+	waiting, made := map[int64]string{}, 0
+	err = rig.Poll(f.ctx, 2*time.Minute, func() error {
+		for ; len(waiting) < places && made < 5*places; made++ {
+			r := fleetRun{job: "record"}
+			gate := fmt.Sprintf("%s/%d", strings.ReplaceAll(name, " ", "-"), made)
+			if err := f.trigger(made%2, "held/"+gate, &r, gate); err != nil {
+				return err
+			}
+			f.hurt.gates[r.id], waiting[r.id] = gate, gate
 		}
-		f.hurt.gates[r.id] = gate
-	}
-	return rig.Poll(f.ctx, 2*time.Minute, func() error {
 		words := f.recorder.Words()
-		for id, gate := range f.hurt.gates {
-			if !slices.Contains(words, "gate/"+gate) {
-				continue
-			}
-			r := fleetRun{id: id, job: "record"}
-			run, err := f.cids[0].Client().Get(f.ctx, r.job, r.id)
-			if err == nil && run.Agent == victim {
-				f.hurt.held = append(f.hurt.held, r)
+		for id, gate := range waiting {
+			run, err := f.cids[0].Client().Get(f.ctx, "record", id)
+			switch {
+			case err != nil:
+				return err
+			case run.Status == "done": // the victim was not well yet
+				delete(waiting, id)
+			case run.Agent == victim && slices.Contains(words, "gate/"+gate):
+				held = append(held, fleetRun{id: id, job: "record"})
 			}
 		}
-		if len(f.hurt.held) == 0 {
-			return fmt.Errorf("agent %s has none of %d runs", victim, places)
+		if len(held) == 0 {
+			return fmt.Errorf("agent %s has none of %d runs", victim, len(waiting))
 		}
 		return nil
 	})
+	return held, err
 }
 
 // now says that the victim is hurt: what others hold may go on.
@@ -144,11 +151,11 @@ func (f *fleet) letGo(all bool) {
 	}
 }
 
-// victims wants the runs that the victim held to be lost.
+// victims wants the runs that the victim held to be lost, or broken.
 func (f *fleet) victims(fault fleetFault) {
 	for _, r := range f.hurt.held {
 		run, err := f.cids[0].Client().Get(f.ctx, r.job, r.id)
-		if err != nil || run.Outcome != "lost" {
+		if err != nil || !f.mayEnd(fault, run) {
 			f.t.Errorf("%s: run %d was in the hands of %s then, and is %s: %s %v", fault.name, r.id, run.Agent, run.Outcome, run.Reason, err)
 		}
 	}
@@ -218,6 +225,9 @@ func (f *fleet) check(fault fleetFault, r fleetRun, run rig.Run) {
 	}
 }
 
+// engineGone is what a run says whose engine has ended, before, under or after its script.
+var engineGone = regexp.MustCompile(`daemon|engine|Docker|container`)
+
 // mayEnd says whether a run may end otherwise than by its script: it was in the
 // hands of the fault's victim.
 func (f *fleet) mayEnd(fault fleetFault, run rig.Run) bool {
@@ -227,8 +237,18 @@ func (f *fleet) mayEnd(fault fleetFault, run rig.Run) bool {
 	if fault.harm == fills {
 		return run.Outcome == "error" && strings.Contains(run.Reason, "disk is full")
 	}
+	until := f.hurt.at
+	if !f.hurt.over.IsZero() {
+		until = f.hurt.over
+	}
 	const underway = time.Second // a claim that was sent, and not answered
-	return run.Outcome == "lost" && run.Times.Claimed.Before(f.hurt.at.Add(underway))
+	if !run.Times.Claimed.Before(until.Add(underway)) {
+		return false
+	}
+	if fault.harm == breaks {
+		return run.Outcome == "error" && engineGone.MatchString(run.Reason)
+	}
+	return run.Outcome == "lost"
 }
 
 // whole says what is wrong with a run's console and results: they are what its

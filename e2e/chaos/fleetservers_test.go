@@ -2,8 +2,10 @@ package chaos
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/stretchr/testify/require"
 
@@ -25,24 +27,58 @@ func (f *fleet) servers(dir string) []string {
 	t.Cleanup(func() { require.NoError(t, f.net.Close()) })
 	f.postgres = f.postgresOnItsDisk()
 	f.database = f.postgres.Database(t)
-	f.db, err = rig.NewProxy(f.net.Host, "unix", f.postgres.Socket(), f.slow.hold)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = f.db.Close() })
-	f.net.Through(port(t, f.db.Addr), f.db)
+	f.db = f.inside("unix", f.postgres.Socket(), f.slow.hold)
+	f.cidDBs = [2]*rig.Proxy{f.proxy("127.0.0.1", "unix", f.postgres.Socket(), nil), f.proxy("127.0.0.1", "unix", f.postgres.Socket(), nil)}
 	f.nats, err = rig.NewNATSCluster(ctx, dir, f.net.Host)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = f.nats.Close() })
 	require.NoError(t, f.nats.Ready(ctx))
 	f.objects = s3server.Start(t)
 	f.objects.Bucket(t, "fleet")
-	f.s3, err = rig.NewProxy(f.net.Host, "tcp", f.objects.Endpoint, f.slowS3.hold)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = f.s3.Close() })
-	f.objects.Endpoint = f.s3.Addr // for those who ask for it from here on
-	return []string{
-		"--queue", f.nats.URL, "--blobs", f.objects.URL("fleet"), "--lease", fleetLease.String(),
-		"--secret-key", filepath.Join(dir, "secret.key"),
+	f.s3 = f.proxy("127.0.0.1", "tcp", f.objects.Endpoint, f.slowS3.hold)
+	f.agentS3 = f.inside("tcp", f.s3.Addr, nil)
+	for _, node := range f.nats.Addresses() {
+		f.agentNATS = append(f.agentNATS, f.inside("tcp", node, nil))
 	}
+	return []string{"--lease", fleetLease.String(), "--secret-key", filepath.Join(dir, "secret.key")}
+}
+
+// backend are the flags that name what a cid stands on; each has a way of its own to the database.
+func (f *fleet) backend(i int) []string {
+	f.objects.Endpoint = f.s3.Addr
+	return []string{"--database", f.databaseAt(f.cidDBs[i].Addr), "--queue", f.nats.URL, "--blobs", f.objects.URL("fleet")}
+}
+
+// agent are the flags of the first agent, whose ways can be cut off one by one.
+func (f *fleet) agent() []string {
+	f.objects.Endpoint = f.agentS3.Addr
+	var nodes []string
+	for _, p := range f.agentNATS {
+		nodes = append(nodes, "nats://"+p.Addr)
+	}
+	return []string{"--database", f.databaseAt(f.db.Addr), "--queue", strings.Join(nodes, ","), "--blobs", f.objects.URL("fleet")}
+}
+
+func (f *fleet) databaseAt(addr string) string {
+	name := f.database[strings.LastIndex(f.database, "/")+1 : strings.Index(f.database, "?")]
+	return fmt.Sprintf("postgres://postgres@%s/%s?sslmode=disable", addr, name)
+}
+
+// proxy makes a way to a server, which ends with the test.
+func (f *fleet) proxy(host, network, address string, sent func([]byte) rig.Fate) *rig.Proxy {
+	f.t.Helper()
+	p, err := rig.NewProxy(host, network, address, sent)
+	require.NoError(f.t, err)
+	f.t.Cleanup(func() { _ = p.Close() })
+	return p
+}
+
+// inside makes a way of the first agent alone, that can be cut off.
+func (f *fleet) inside(network, address string, sent func([]byte) rig.Fate) *rig.Proxy {
+	f.t.Helper()
+	p := f.proxy(f.net.Host, network, address, sent)
+	f.net.Through(port(f.t, p.Addr), p)
+	return p
 }
 
 // postgresOnItsDisk starts a server on a disk that can be filled up, where one

@@ -97,6 +97,39 @@ func (b *AgentBox) signal(ctx context.Context, name string) error {
 	return Poll(ctx, time.Minute, func() error { return b.exec(ctx, "/bin/killall", "-"+name, "dockerd") })
 }
 
+// StopEngine ends the box's engine in order, with all that it runs. Who looks
+// after it starts another one. What an engine calls has its name, too, so it is
+// known by its file.
+func (b *AgentBox) StopEngine(ctx context.Context) error {
+	return b.exec(ctx, "/bin/sh", "-c", "kill -TERM $(cat /run/ci-engine/docker.pid)")
+}
+
+// Kill ends the box at once with all that is in it, as kill -9 does.
+func (b *AgentBox) Kill(ctx context.Context) error {
+	_, err := b.machine.outer.call(ctx, http.MethodPost, "/containers/"+b.machine.container+"/kill?signal=KILL", nil)
+	if err != nil {
+		return err
+	}
+	return Poll(ctx, time.Minute, func() error {
+		running, _, err := b.state(ctx)
+		if err == nil && running {
+			err = errors.New("the box still runs")
+		}
+		return err
+	})
+}
+
+func (b *AgentBox) state(ctx context.Context) (running bool, status int, err error) {
+	var seen struct {
+		State struct {
+			Running  bool
+			ExitCode int
+		}
+	}
+	err = b.machine.outer.Inspect(ctx, "containers/"+b.machine.container, &seen)
+	return seen.State.Running, seen.State.ExitCode, err
+}
+
 // Fill takes all space that is left on the disk of the box's agent, until Free.
 func (b *AgentBox) Fill(ctx context.Context) error {
 	return b.exec(ctx, "/bin/sh", "-c", "! dd if=/dev/zero of="+boxAgent+"/filler bs=64k 2>/dev/null")
@@ -143,21 +176,16 @@ func (b *AgentBox) Files(ctx context.Context) ([]string, error) {
 // Ended waits until a box that was told to end has ended, with status 0. The command that started it
 // may end earlier: the engine's client hands a signal on, and not always waits.
 func (b *AgentBox) Ended(ctx context.Context) error {
-	var seen struct {
-		State struct {
-			Running  bool
-			ExitCode int
-		}
-	}
+	var status int
 	err := Poll(ctx, 2*time.Minute, func() error {
-		err := b.machine.outer.Inspect(ctx, "containers/"+b.machine.container, &seen)
-		if err == nil && seen.State.Running {
+		running, code, err := b.state(ctx)
+		if status = code; err == nil && running {
 			err = errors.New("the box still runs")
 		}
 		return err
 	})
-	if err == nil && seen.State.ExitCode != 0 {
-		err = fmt.Errorf("the box ended with status %d", seen.State.ExitCode)
+	if err == nil && status != 0 {
+		err = fmt.Errorf("the box ended with status %d", status)
 	}
 	return err
 }

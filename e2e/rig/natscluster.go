@@ -71,6 +71,14 @@ func (c *NATSCluster) ports() error {
 	return nil
 }
 
+// Addresses are where the nodes take clients, HOST:PORT.
+func (c *NATSCluster) Addresses() (all []string) {
+	for _, port := range c.clients {
+		all = append(all, net.JoinHostPort(c.host, port))
+	}
+	return all
+}
+
 // Start starts a node that does not run, with whatever its store holds.
 func (c *NATSCluster) Start(i int) error {
 	var routes []string

@@ -9,7 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -80,6 +83,35 @@ func (s *Server) Restart(t testing.TB, crash bool) {
 	}
 	s.run(t)
 	s.wait(t, s.dir)
+}
+
+// Freeze stops all of the server's processes where they are, until Thaw: nothing
+// is answered, and no connection ends. Not for a server that Env names.
+func (s *Server) Freeze(t testing.TB) { s.signal(t, syscall.SIGSTOP) }
+
+// Thaw is the end of Freeze.
+func (s *Server) Thaw(t testing.TB) { s.signal(t, syscall.SIGCONT) }
+
+// signal sends a signal to the server's first process, which starts no others
+// once it has stopped, and then to those that it has.
+func (s *Server) signal(t testing.TB, sig syscall.Signal) {
+	t.Helper()
+	require.NotNil(t, s.end, "%s names a server that is not ours to stop", Env)
+	text, err := os.ReadFile(filepath.Join(s.data, "postmaster.pid"))
+	require.NoError(t, err)
+	first, _, _ := strings.Cut(string(text), "\n")
+	pid, err := strconv.Atoi(first)
+	require.NoError(t, err)
+	require.NoError(t, syscall.Kill(pid, sig))
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	require.NoError(t, err)
+	for child := range strings.FieldsSeq(string(children)) {
+		pid, err := strconv.Atoi(child)
+		require.NoError(t, err)
+		if err := syscall.Kill(pid, sig); err != nil {
+			require.ErrorIs(t, err, syscall.ESRCH) // it has just ended
+		}
+	}
 }
 
 // Socket is the path at which the server listens.
