@@ -59,7 +59,7 @@ func jobKeepForm(job *ci.Job, c *ci.Config) keepForm {
 // limitTexts are limits as inputs hold them; what is 0 is empty.
 func limitTexts(l ci.Limits) (age, count, size string) {
 	if l.Age != 0 {
-		age = time.Duration(l.Age).String()
+		age = brief(l.Age)
 	}
 	if l.Count != 0 {
 		count = strconv.Itoa(l.Count)
@@ -68,6 +68,18 @@ func limitTexts(l ci.Limits) (age, count, size string) {
 		size = exact(l.Bytes)
 	}
 	return age, count, size
+}
+
+// brief is a duration as people write it: 720h, not 720h0m0s. It is read back as it was.
+func brief(d ci.Duration) string {
+	s := time.Duration(d).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 // limitWords are limits in a few words.

@@ -33,7 +33,7 @@ func TestKeepOfAll(t *testing.T) {
 	require.Equal(t, ci.Duration(48*time.Hour), c.AgentRetention)
 	require.Equal(t, &ci.Keep{Runs: &ci.Limits{Count: 100}, Results: &ci.Limits{Age: ci.Duration(168 * time.Hour), Bytes: 10 << 30}}, c.Keep)
 	require.Equal(t, &ci.Keep{Console: &ci.Limits{Bytes: 512 << 20}}, c.KeepTotal)
-	for _, want := range []string{`name="keep.runs.count" value="100"`, `name="keep.results.age" value="168h0m0s"`, `name="keep.results.bytes" value="10GiB"`, `name="keepTotal.console.bytes" value="512MiB"`} {
+	for _, want := range []string{`name="keep.runs.count" value="100"`, `name="keep.results.age" value="168h"`, `name="keep.results.bytes" value="10GiB"`, `name="keepTotal.console.bytes" value="512MiB"`} {
 		require.Contains(t, p.body, want, "the form shows what it has set")
 	}
 
@@ -76,13 +76,13 @@ func TestKeepOfAJob(t *testing.T) {
 	require.Contains(t, b.get("/ui/jobs/unit").body, page)
 	p := b.get(page)
 	lawful(t, p)
-	require.Contains(t, p.body, "empty: for 1h0m0s, the newest 5")
+	require.Contains(t, p.body, "empty: for 1h, the newest 5")
 	require.Contains(t, p.body, "kept as code by us")
 	p = b.submit(page, to, url.Values{"version": {"1"}, "keep.runs.age": {"720h"}, "keep.console.all": {"1"}})
 	require.Contains(t, p.body, "What the job keeps was saved.")
-	require.Contains(t, p.body, `name="keep.runs.age" value="720h0m0s"`)
+	require.Contains(t, p.body, `name="keep.runs.age" value="720h"`)
 	require.Regexp(t, `name="keep\.console\.all" value="1" checked`, p.body)
-	require.Contains(t, b.get("/ui/jobs/unit").body, "runs: for 720h0m0s")
+	require.Contains(t, b.get("/ui/jobs/unit").body, "runs: for 720h")
 	got, err := s.admin.GetJob(t.Context(), "unit")
 	require.NoError(t, err)
 	require.Equal(t, &ci.Keep{Runs: &ci.Limits{Age: ci.Duration(720 * time.Hour)}, Console: &ci.Limits{}}, got.Keep)

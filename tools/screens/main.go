@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"ci/e2e/rig"
@@ -44,6 +45,8 @@ func shots() []shot {
 		{"tests", "Its tests, failed ones first", at([]string{"3", "2 failed"})},
 		{"jobs", "The jobs", [][]string{{"2", "LAST RUN"}}},
 		{"trigger", "The form of a run, made of the job's parameters", [][]string{{"2", "LAST RUN"}, {"G", "t", "Run unit-test"}}},
+		{"pipelines", "The pipelines, and what ran of them", [][]string{{"5", "ship"}, {"G", "ship/2"}}},
+		{"pipeline", "A run of a pipeline, which asks", [][]string{{"5", "ship"}, {"G", "o", "approve deploy"}}},
 		{"agents", "The agents", [][]string{{"3", "CORES FREE"}}},
 		{"commands", "The commands, found by some letters", [][]string{{":", "Commands"}, {"unit", "runs of unit-test"}}},
 	}
@@ -99,6 +102,9 @@ func photograph(ctx context.Context, bin, folder string) (err error) {
 	if err := record(ctx, cid, bin, work, folder); err != nil {
 		return fmt.Errorf("the demo: %w", err)
 	}
+	if err := asks(ctx, cid.Client()); err != nil {
+		return fmt.Errorf("the pipeline: %w", err)
+	}
 	for _, ground := range []string{"dark", "light"} {
 		for _, s := range shots() {
 			if err := s.take(ctx, cid, bin, work, folder, ground); err != nil {
@@ -130,6 +136,35 @@ func morning(ctx context.Context, api *rig.Client) (running int64, err error) {
 	}
 	r, err := api.Trigger(ctx, "nightly")
 	return r.ID, err
+}
+
+// program is a pipeline that waits for somebody when its picture is taken.
+const program = `p = params(stage = "staging")
+all([run("lint"), run("unit-test", params = {"LEVEL": "3"}), run("docs")])
+approve("deploy 2.4.0 to " + p.stage + "?")
+all(run("deploy", params = {"STAGE": p.stage}))
+`
+
+// asks begins a run of the pipeline, and waits until it asks.
+func asks(ctx context.Context, api *rig.Client) error {
+	for name, text := range map[string]string{"checks": "all([run('lint'), run('docs')])", "cleanup": "all(run('docs'))", "ship": program} {
+		if err := api.Call(ctx, "PUT", "/pipelines/"+name, map[string]string{"program": text}, nil); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"checks", "ship"} {
+		if err := api.Call(ctx, "POST", "/pipelines/"+name+"/runs", struct{}{}, nil); err != nil {
+			return err
+		}
+	}
+	return rig.Poll(ctx, 5*time.Minute, func() error {
+		var run struct{ Reason string }
+		err := api.Call(ctx, "GET", "/pipelines/ship/runs/2", nil, &run)
+		if err == nil && !strings.Contains(run.Reason, "answer") {
+			err = fmt.Errorf("it asks nothing yet: %s", run.Reason)
+		}
+		return err
+	})
 }
 
 // terminal opens ci in a terminal and waits until it shows the runs.

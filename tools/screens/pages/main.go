@@ -50,6 +50,8 @@ func shots(m *morning) []shot {
 		{"agents", "/ui/agents", "true"},
 		{"tokens", "/ui/tokens", "true"},
 		{"settings", "/ui/settings", "true"},
+		{"keep", "/ui/settings#keep", "true"},
+		{"job-settings", "/ui/jobs/unit-test/settings", "true"},
 	}
 }
 
@@ -90,6 +92,11 @@ func photograph(ctx context.Context, bin, folder string) (err error) {
 	if err != nil {
 		return err
 	}
+	door, err := withProvider(ctx, bin, work)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, door.End(context.WithoutCancel(ctx))) }()
 	browser, err := chromium.Open(ctx)
 	if err != nil {
 		return err
@@ -99,11 +106,31 @@ func photograph(ctx context.Context, bin, folder string) (err error) {
 		return err
 	}
 	for _, l := range looks {
-		if err := l.take(browser, cid, shots(m), folder); err != nil {
+		if err := errors.Join(l.take(browser, cid, shots(m), folder), l.enter(browser, door, folder)); err != nil {
 			return fmt.Errorf("%s: %w", l.name, err)
 		}
 	}
 	return nil
+}
+
+// withProvider starts a cid that people sign in to by somebody else, too. It is for the picture of its door alone.
+func withProvider(ctx context.Context, bin, work string) (*rig.Cid, error) {
+	cid, err := rig.NewCid(rig.Binaries(bin), filepath.Join(work, "door"), os.Environ(), "--agent", "off",
+		"--oidc-issuer", "https://id.example.com/realms/work", "--oidc-title", "Keycloak", "--oidc-client-id", "ci", "--oidc-roles", "read:domain=example.com")
+	if err != nil {
+		return nil, err
+	}
+	return cid, cid.Start(ctx)
+}
+
+// enter takes the picture of a door with a provider.
+func (l look) enter(browser *chromium.Browser, cid *rig.Cid, folder string) error {
+	tab, err := browser.Tab(true)
+	if err != nil {
+		return err
+	}
+	defer tab.Close()
+	return errors.Join(tab.Look(l.width, l.height, l.dark), tab.Go(cid.URL+"/ui/"), tab.Await("document.querySelector('.providers a')"), l.save(tab, folder, "sign-in-provider"))
 }
 
 // take signs in and takes all pictures of a look.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -98,6 +99,21 @@ func ran(ctx context.Context, api *rig.Client, name, program string) error {
 	})
 }
 
+// keeps sets what is kept of runs: of all jobs, and of one.
+func keeps(ctx context.Context, api *rig.Client) error {
+	var config object
+	if err := api.Call(ctx, "GET", "/config", nil, &config); err != nil {
+		return err
+	}
+	config["retention"], config["keep"], config["keepTotal"] = "8760h", object{"results": object{"age": "720h", "bytes": 20 << 30}, "console": object{"count": 500}}, object{"results": object{"bytes": 200 << 30}}
+	if err := api.Call(ctx, "PUT", "/config", config, nil); err != nil {
+		return err
+	}
+	job := maps.Clone(jobs["unit-test"])
+	job["keep"] = object{"results": object{"age": "2160h"}, "console": object{}}
+	return api.Call(ctx, "PUT", "/jobs/unit-test", job, nil)
+}
+
 // morning is what happened.
 type morning struct {
 	failed, running, waiting int64
@@ -138,6 +154,9 @@ func live(ctx context.Context, api *rig.Client) (*morning, error) {
 		if r.Outcome == "failed" {
 			m.failed = r.ID
 		}
+	}
+	if err := keeps(ctx, api); err != nil {
+		return m, err
 	}
 	for _, name := range []string{"ci-bot", "alice", "grafana"} {
 		if err := api.Call(ctx, "POST", "/tokens", object{"name": name, "role": map[string]string{"ci-bot": "trigger", "alice": "maintain", "grafana": "read"}[name]}, nil); err != nil {
