@@ -20,7 +20,6 @@ type Proxy struct {
 	pause sync.Cond
 	hung  bool
 	ended bool
-	moves int // how often the server has moved
 	conns map[net.Conn]bool
 }
 
@@ -71,7 +70,6 @@ func (p *Proxy) serve() {
 // join carries one connection until either side ends it.
 func (p *Proxy) join(client net.Conn) {
 	defer client.Close()
-	moves := p.moved()
 	server, err := p.dial()
 	if err != nil {
 		return
@@ -92,7 +90,7 @@ func (p *Proxy) join(client net.Conn) {
 		for {
 			n, err := from.Read(buf)
 			if n > 0 {
-				p.wait(moves)
+				p.wait()
 				switch judge(buf[:n]) {
 				case CutBefore, cutAtAnswer:
 					return
@@ -125,9 +123,6 @@ func (p *Proxy) join(client net.Conn) {
 		})
 	})
 	<-over
-	if p.moved() != moves {
-		p.wait(moves) // to the client nothing has ended
-	}
 	_ = client.Close()
 	_ = server.Close()
 	<-over
@@ -150,29 +145,13 @@ func (p *Proxy) forget(conns ...net.Conn) {
 	}
 }
 
-// wait holds a piece back while the proxy hangs, and for ever if the server has
-// moved since.
-func (p *Proxy) wait(moves int) {
+// wait holds a piece back while the proxy hangs.
+func (p *Proxy) wait() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for (p.hung || p.moves != moves) && !p.ended {
+	for p.hung && !p.ended {
 		p.pause.Wait()
 	}
-}
-
-func (p *Proxy) moved() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.moves
-}
-
-// Move is what clients see of a server that is gone without a word, and whose
-// address another one has: no byte passes on a connection that is open, and none
-// of them ends. New ones are welcome.
-func (p *Proxy) Move() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.moves++
 }
 
 // Hang lets nothing pass any more, as a network does that drops packets: no
