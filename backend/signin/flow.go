@@ -30,8 +30,13 @@ type flow struct {
 	Expires  int64  `json:"e"` // Unix seconds
 }
 
-func newFlow(provider string, expires time.Time) flow {
-	return flow{Provider: provider, State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Expires: expires.Unix()}
+// newFlow begins a flow; paste says that its answer is taken by hand to where it was begun.
+func newFlow(provider string, expires time.Time, paste bool) flow {
+	state := rand.Text()
+	if paste {
+		state = ci.PasteState + state
+	}
+	return flow{Provider: provider, State: state, Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Expires: expires.Unix()}
 }
 
 // tokenID is the id of the one token that the flow gives: a UUID of version 7 (RFC 9562), as those of

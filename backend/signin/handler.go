@@ -58,8 +58,16 @@ func (s *Service) routes() map[string]operation {
 		"GET /sign-in": func(http.ResponseWriter, *http.Request) (int, any, error) {
 			return http.StatusOK, map[string]any{"providers": s.Providers()}, nil
 		},
-		"POST /sign-in/{provider}": func(_ http.ResponseWriter, r *http.Request) (int, any, error) {
-			begun, err := s.Begin(r.Context(), r.PathValue("provider"), r.RemoteAddr)
+		"POST /sign-in/{provider}": func(w http.ResponseWriter, r *http.Request) (int, any, error) {
+			var how struct {
+				Paste bool `json:"paste"`
+			}
+			if r.ContentLength != 0 {
+				if err := read(w, r, &how); err != nil {
+					return 0, nil, err
+				}
+			}
+			begun, err := s.Begin(r.Context(), r.PathValue("provider"), r.RemoteAddr, how.Paste)
 			return http.StatusOK, begun, err
 		},
 		"POST /sign-in/{provider}/token": func(w http.ResponseWriter, r *http.Request) (int, any, error) {

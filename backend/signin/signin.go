@@ -169,8 +169,9 @@ func (s *Service) enter(ctx context.Context, peer string) (_ context.Context, le
 	return ctx, func() { cancel(); stand() }, nil
 }
 
-// Begin begins a sign-in. peer is the HOST:PORT that asks for it.
-func (s *Service) Begin(ctx context.Context, name, peer string) (*ci.SignIn, error) {
+// Begin begins a sign-in. peer is the HOST:PORT that asks for it; with paste the
+// page that the provider leads back to shows its answer instead of taking it.
+func (s *Service) Begin(ctx context.Context, name, peer string, paste bool) (*ci.SignIn, error) {
 	p, err := s.provider(name)
 	if err != nil {
 		return nil, err
@@ -180,7 +181,7 @@ func (s *Service) Begin(ctx context.Context, name, peer string) (*ci.SignIn, err
 		return nil, err
 	}
 	defer leave()
-	f := newFlow(name, s.Now().Add(flowLife))
+	f := newFlow(name, s.Now().Add(flowLife), paste)
 	to, err := p.begin(ctx, f, s.back(name))
 	if err != nil {
 		return nil, err

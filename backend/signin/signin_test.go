@@ -45,7 +45,7 @@ func TestFlows(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	s, _, _ := setup(t, func() time.Time { return now })
-	f := newFlow(oidcName, now.Add(flowLife))
+	f := newFlow(oidcName, now.Add(flowLife), false)
 	sealed, err := s.sealer.seal(f)
 	require.NoError(t, err)
 	got, err := s.sealer.open(sealed, oidcName, f.State, now.Add(flowLife-time.Second))
@@ -72,8 +72,8 @@ func TestFlows(t *testing.T) {
 	require.Equal(t, uuid.RFC4122, f.tokenID().Variant())
 	made, _ := f.tokenID().Time().UnixTime()
 	require.Equal(t, now.Unix(), made, "tokens stay in the order of time")
-	require.NotEqual(t, f.tokenID(), newFlow(oidcName, now.Add(flowLife)).tokenID())
-	other := newFlow(oidcName, now)
+	require.NotEqual(t, f.tokenID(), newFlow(oidcName, now.Add(flowLife), false).tokenID())
+	other := newFlow(oidcName, now, false)
 	require.True(t, other.State != f.State && other.Nonce != f.Nonce && other.Verifier != f.Verifier && f.State != f.Nonce)
 }
 
@@ -81,14 +81,14 @@ func TestFlows(t *testing.T) {
 func TestBegin(t *testing.T) {
 	t.Parallel()
 	s, idp, secret := setup(t, nil)
-	begun, err := s.Begin(t.Context(), oidcName, "")
+	begun, err := s.Begin(t.Context(), oidcName, "", false)
 	require.NoError(t, err)
 	require.True(t, strings.HasPrefix(begun.URL, idp.URL+"/authorize?"))
 	for _, part := range []string{"client_id=" + idptest.ClientID, "code_challenge_method=S256", "redirect_uri=https%3A%2F%2Fci.example.com%2Fui%2Fsign-in%2Foidc%2Fcallback", "nonce=", "state=", "response_type=code"} {
 		require.Contains(t, begun.URL, part)
 	}
 	require.NoError(t, os.Remove(secret))
-	_, err = s.Begin(t.Context(), oidcName, "")
+	_, err = s.Begin(t.Context(), oidcName, "", false)
 	require.Equal(t, ci.CodeUnavailable, ci.CodeOf(err))
 	require.ErrorContains(t, err, "its log says more")
 }
@@ -114,13 +114,13 @@ func TestSeats(t *testing.T) {
 	done := make(chan error, seats)
 	for i := range seats {
 		go func() {
-			_, err := s.Begin(ctx, oidcName, fmt.Sprintf("192.0.2.%d:443", i))
+			_, err := s.Begin(ctx, oidcName, fmt.Sprintf("192.0.2.%d:443", i), false)
 			done <- err
 		}()
 	}
 	<-asked
 	require.Eventually(t, func() bool { return s.taken() == seats }, time.Minute, time.Millisecond)
-	_, err := s.Begin(t.Context(), oidcName, "")
+	_, err := s.Begin(t.Context(), oidcName, "", false)
 	require.Equal(t, ci.CodeTooMany, ci.CodeOf(err))
 	cancel() // everybody leaves
 	for range seats {

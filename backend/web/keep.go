@@ -101,6 +101,17 @@ func limitWords(l *ci.Limits) string {
 	return strings.Join(words, ", ")
 }
 
+// keepWords are all limits in a few words, of the kinds that are spoken of.
+func keepWords(k *ci.Keep) string {
+	var words []string
+	for _, what := range ci.Kinds {
+		if l := k.Of(what); l != nil {
+			words = append(words, strings.ToLower(kindNames[what])+": "+limitWords(l))
+		}
+	}
+	return strings.Join(words, "; ")
+}
+
 // keepFrom reads such a form. A kind whose row is empty is not spoken of.
 func keepFrom(form url.Values, name string) (*ci.Keep, []ci.Field) {
 	var k ci.Keep

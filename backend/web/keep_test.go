@@ -82,7 +82,7 @@ func TestKeepOfAJob(t *testing.T) {
 	require.Contains(t, p.body, "What the job keeps was saved.")
 	require.Contains(t, p.body, `name="keep.runs.age" value="720h"`)
 	require.Regexp(t, `name="keep\.console\.all" value="1" checked`, p.body)
-	require.Contains(t, b.get("/ui/jobs/unit").body, "runs: for 720h")
+	require.Contains(t, b.get("/ui/jobs/unit").body, "whole runs: for 720h; consoles: all")
 	got, err := s.admin.GetJob(t.Context(), "unit")
 	require.NoError(t, err)
 	require.Equal(t, &ci.Keep{Runs: &ci.Limits{Age: ci.Duration(720 * time.Hour)}, Console: &ci.Limits{}}, got.Keep)

@@ -16,6 +16,8 @@ const (
 	underwayLife = 15 * time.Minute
 	// maxNext is the longest address that somebody is led back to by way of a provider, in bytes.
 	maxNext = 1 << 10
+	// maxAnswer is the longest answer of a provider that is shown, in bytes.
+	maxAnswer = 8 << 10
 )
 
 // underway is a sign-in at a provider, as the browser keeps it, sealed: only the
@@ -68,6 +70,10 @@ func (p *Pages) beginSignIn(w http.ResponseWriter, r *http.Request) {
 // finishSignIn takes what a provider has answered by the browser, and lets the person in.
 func (p *Pages) finishSignIn(w http.ResponseWriter, r *http.Request) {
 	provider, q := r.PathValue("provider"), r.URL.Query()
+	if strings.HasPrefix(q.Get("state"), ci.PasteState) {
+		p.showAnswer(w, r, q)
+		return
+	}
 	var at underway
 	if p.sealer.unsealed(r, underwayCookie, &at) == nil || at.Provider != provider {
 		p.notSignedIn(w, r, root+"/", ci.Errorf(ci.CodeInvalid, "this sign-in was not begun in this browser, or took too long, or its cookie was not kept; begin it again at %s%s/", strings.TrimRight(p.URL, "/"), root))
@@ -82,6 +88,28 @@ func (p *Pages) finishSignIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.letIn(w, r, who, nextOf(at.Next))
+}
+
+// answerPage is a provider's answer, for the person to take to where the sign-in was begun.
+type answerPage struct{ Answer, Word string }
+
+// showAnswer shows an answer and takes nothing of it: it is of no use without the
+// flow, which is with who has begun the sign-in.
+func (p *Pages) showAnswer(w http.ResponseWriter, r *http.Request, q url.Values) {
+	answer := url.Values{}
+	for _, name := range []string{"state", "code", "iss", "error", "error_description"} {
+		if q.Has(name) {
+			answer.Set(name, q.Get(name))
+		}
+	}
+	page := answerPage{answer.Encode(), ci.SignInWord(q.Get("state"))}
+	if page.Word == "" || len(page.Answer) > maxAnswer {
+		p.notSignedIn(w, r, root+"/", ci.Errorf(ci.CodeInvalid, "this is no answer to a sign-in; begin it again"))
+		return
+	}
+	if err := p.show(w, http.StatusOK, "answer", frame{Title: "Sign in", Page: page}); err != nil {
+		p.Log.Error("the page of an answer failed", "err", err)
+	}
 }
 
 // exchange has the API make a token of an answer.

@@ -27,7 +27,7 @@ func (w words) funcs() template.FuncMap {
 		"span": terminal.Duration, "bytes": ci.Bytes, "short": short, "clean": terminal.Clean, "lines": terminal.CleanLines,
 		"jobURL": jobURL, "runURL": runURL, "pipelineURL": pipelineURL, "pipelineRunURL": pipelineRunURL, "badge": badgeOf, "between": func(a, b time.Time) time.Duration { return max(b.Sub(a), 0) }, "mood": mood, "label": label, "glyph": glyph,
 		"exact": exact, "cores": cores, "percent": percent, "spaced": spaced, "join": strings.Join, "plural": plural,
-		"tab": newTab, "meter": newMeter, "backwards": backwards, "sourced": sourced, "multiline": multiline, "limits": limitWords, "brief": brief, "suite": suite, "cut": firstLine, "short2": isShort, "istests": holdsTests,
+		"tab": newTab, "meter": newMeter, "backwards": backwards, "sourced": sourced, "multiline": multiline, "keeps": keepWords, "brief": brief, "suite": suite, "cut": firstLine, "short2": isShort, "istests": holdsTests,
 		"add": func(a, b int) int { return a + b }, "sub": func(a, b int) int { return a - b }, "mul": func(a, b int) int { return a * b },
 		"minus": func(a, b float64) float64 { return a - b }, "subi": func(a, b int64) int64 { return a - b },
 		"float": func(n int) float64 { return float64(n) }, "dur": func(d ci.Duration) time.Duration { return time.Duration(d) },

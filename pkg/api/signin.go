@@ -21,6 +21,13 @@ func (c *Client) BeginSignIn(ctx context.Context, provider string) (begun *ci.Si
 	return begun, err
 }
 
+// BeginPastedSignIn is BeginSignIn for who has no page that the provider leads
+// back to: the server's page shows the answer there, and the person takes it on.
+func (c *Client) BeginPastedSignIn(ctx context.Context, provider string) (begun *ci.SignIn, err error) {
+	_, err = c.document(ctx, ask{method: http.MethodPost, path: "/sign-in/" + url.PathEscape(provider), in: map[string]bool{"paste": true}, again: true}, &begun)
+	return begun, err
+}
+
 // FinishSignIn exchanges what a provider has answered for a token, once. It
 // needs no token. ci.CodeForbidden says that the person has no role here.
 func (c *Client) FinishSignIn(ctx context.Context, provider string, answer ci.SignInAnswer) (in *ci.SignedIn, err error) {

@@ -1,6 +1,9 @@
 package ci
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // SignInProvider is one that says who people are: an OpenID provider, or a forge.
 type SignInProvider struct {
@@ -8,6 +11,19 @@ type SignInProvider struct {
 	Name string `json:"name"`
 	// Title is what people call it.
 	Title string `json:"title"`
+}
+
+// PasteState is what the state of a sign-in begins with whose answer the person
+// takes, by hand, to where it was begun: a terminal has no cookies.
+const PasteState = "paste-"
+
+// SignInWord is how people tell such sign-ins apart: a few letters of its state, "" for other states.
+func SignInWord(state string) string {
+	word, ok := strings.CutPrefix(state, PasteState)
+	if !ok || len(word) < 8 {
+		return ""
+	}
+	return word[:4] + "-" + word[4:8]
 }
 
 // SignIn is a sign-in that has begun. Who has begun it leads the person to URL,

@@ -17,7 +17,9 @@ import (
 
 type loginOptions struct {
 	*app
-	name string
+	name     string
+	browser  bool
+	provider string
 }
 
 func newLogin(a *app) *cobra.Command {
@@ -26,12 +28,16 @@ func newLogin(a *app) *cobra.Command {
 		Use:   "login URL",
 		Short: "Store a server's address and token",
 		Long: "Store a server's address and token as a context, and make it the current one. The token is read from standard input, " +
-			"or asked for on a terminal without showing it; it is never an argument. It is tried out before it is stored.",
-		Example: "  ci login http://127.0.0.1:8080 < data/admin.token\n  ci login https://ci.example.com --name work < token",
+			"or asked for on a terminal without showing it; it is never an argument. It is tried out before it is stored.\n\n" +
+			"With --browser you sign in by the server's OpenID provider or GitHub: ci prints an address, which you open in any browser, on any machine, " +
+			"and asks for what the page shows in the end. The token that you get ends after twelve hours.",
+		Example: "  ci login http://127.0.0.1:8080 < data/admin.token\n  ci login https://ci.example.com --name work < token\n  ci login https://ci.example.com --browser",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
 	}
 	cmd.Flags().StringVar(&o.name, "name", "", "call the context so; default is the server's host")
+	cmd.Flags().BoolVar(&o.browser, "browser", false, "sign in with a browser, by who says who people are")
+	cmd.Flags().StringVar(&o.provider, "provider", "", "by whom, where the server knows several: oidc or github; implies --browser")
 	return cmd
 }
 
@@ -44,11 +50,11 @@ func (o *loginOptions) run(ctx context.Context, address string) error {
 		u, _ := url.Parse(address) // checkURL has
 		o.name = u.Host
 	}
-	token, err := o.readToken(ctx)
+	warnPlain(o.app, address)
+	token, err := o.token(ctx, address)
 	if err != nil {
 		return err
 	}
-	warnPlain(o.app, address)
 	e := endpoint{URL: address, Token: token}
 	if err := o.try(ctx, e); err != nil {
 		return err
@@ -63,6 +69,14 @@ func (o *loginOptions) run(ctx context.Context, address string) error {
 	}
 	o.note("Logged in to %s as context %s.", clean(address), clean(o.name))
 	return nil
+}
+
+// token is what the browser brings, or who calls.
+func (o *loginOptions) token(ctx context.Context, address string) (string, error) {
+	if o.browser || o.provider != "" {
+		return o.byBrowser(ctx, address)
+	}
+	return o.readToken(ctx)
 }
 
 // readToken asks for the token, or reads the first line of a pipe.

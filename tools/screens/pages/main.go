@@ -130,7 +130,11 @@ func (l look) enter(browser *chromium.Browser, cid *rig.Cid, folder string) erro
 		return err
 	}
 	defer tab.Close()
-	return errors.Join(tab.Look(l.width, l.height, l.dark), tab.Go(cid.URL+"/ui/"), tab.Await("document.querySelector('.providers a')"), l.save(tab, folder, "sign-in-provider"))
+	answer := "/ui/sign-in/oidc/callback?state=paste-KJ3F7QABZ2XW5MTN4RGD6VSHCP&code=8f1c0c5e.2b7d41f0-93aa-4d0e.5d6e1b52-3c1f&iss=https%3A%2F%2Fid.example.com%2Frealms%2Fwork"
+	return errors.Join(
+		tab.Look(l.width, l.height, l.dark), tab.Go(cid.URL+"/ui/"), tab.Await("document.querySelector('.providers a')"), l.save(tab, folder, "sign-in-provider"),
+		tab.Go(cid.URL+answer), tab.Await("document.querySelector('#answer')"), l.save(tab, folder, "sign-in-terminal"),
+	)
 }
 
 // take signs in and takes all pictures of a look.
