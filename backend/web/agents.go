@@ -64,13 +64,54 @@ func (v *visit) agents() error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	older, err := v.olderHeld(agents, runs)
+	if err != nil {
+		return err
+	}
 	for _, a := range agents {
-		p.Agents = append(p.Agents, viewOf(a, runs, now))
+		p.Agents = append(p.Agents, viewOf(a, runs, older, now))
 	}
 	if err := v.drains(p.Agents); err != nil {
 		return err
 	}
 	return v.show("agents", frame{Title: "Agents", Tab: "agents", Live: root + "/live", Page: p})
+}
+
+// mostOlder is how many runs, that agents hold and the list of new ones has not, are asked for.
+const mostOlder = 100
+
+// olderHeld are runs that agents say they hold and that are not among runs: they
+// began long ago, or many have come since.
+func (v *visit) olderHeld(agents []ci.Agent, runs []ci.Run) (older []ci.Run, err error) {
+	var missing []int64
+	for i := range agents {
+		for _, id := range agents[i].Runs {
+			if !slices.ContainsFunc(runs, func(r ci.Run) bool { return r.ID == id }) {
+				missing = append(missing, id)
+			}
+		}
+	}
+	missing = missing[:min(len(missing), mostOlder)]
+	found := make([]*ci.Run, len(missing))
+	g, ctx := errgroup.WithContext(v.r.Context())
+	g.SetLimit(4)
+	for i, id := range missing {
+		g.Go(func() error {
+			r, err := v.api.FindRun(ctx, id)
+			if ci.CodeOf(err) == ci.CodeNotFound {
+				return nil // gone, or of a job that is not for whoever looks
+			}
+			found[i] = r
+			return err
+		})
+	}
+	err = g.Wait()
+	for _, r := range found {
+		if r != nil {
+			older = append(older, *r)
+		}
+	}
+	return older, err
 }
 
 // drains asks under which order to drain each agent stands.
@@ -91,7 +132,8 @@ func (v *visit) drains(agents []agentView) error {
 	return g.Wait()
 }
 
-func viewOf(a ci.Agent, runs []ci.Run, now time.Time) agentView {
+// viewOf describes an agent by runs, the newest, and by older ones that some agent holds.
+func viewOf(a ci.Agent, runs, older []ci.Run, now time.Time) agentView {
 	view := agentView{Agent: a, Alive: a.Alive(now, agentSilence)}
 	view.CPU = percent(a.CPUs-a.FreeCPUs, a.CPUs)
 	view.Mem = percent(float64(a.Memory-a.FreeMemory), float64(a.Memory))
@@ -99,7 +141,7 @@ func viewOf(a ci.Agent, runs []ci.Run, now time.Time) agentView {
 	for _, class := range slices.Sorted(maps.Keys(a.Refusals)) {
 		view.Refusals = append(view.Refusals, [2]string{class, a.Refusals[class]})
 	}
-	for _, r := range runs {
+	for _, r := range slices.Concat(runs, older) {
 		if r.Agent != a.ID {
 			continue
 		}

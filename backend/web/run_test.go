@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -348,6 +349,12 @@ func TestAgents(t *testing.T) {
 	for _, want := range []string{"the-agent", "1 of 4", "2GiB of 8GiB", "Load: 40 %", "work #1", "takes runs"} {
 		require.Contains(t, p.body, want)
 	}
+	_, err := s.admin.TriggerBatch(t.Context(), slices.Repeat([]ci.Trigger{{Job: "work"}}, 500)) // more than the page lists of what is new
+	require.NoError(t, err)
+	require.NotContains(t, b.get("/ui/agents").body, "work #1<")
+	s.heartbeat(1)
+	p = b.get("/ui/agents")
+	require.Contains(t, p.body, "work #1<", "it is held, however many have come since")
 	p = b.submit("/ui/agents", "/ui/agents/the-agent/drain", url.Values{})
 	require.Contains(t, p.body, "draining")
 	require.Contains(t, p.body, "ordered by the-admin")

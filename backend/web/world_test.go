@@ -117,14 +117,22 @@ func (s *site) start(job string, values map[string]string) *played {
 func (s *site) claim(run ci.Run) *played {
 	s.t.Helper()
 	p := &played{site: s, Run: run, claim: ci.Claim{Run: run.ID, Agent: "the-agent", ID: uuid.NewString()}}
-	_, err := s.agent.Heartbeat(s.t.Context(), ci.Agent{ID: "the-agent", CPUs: 4, FreeCPUs: 3, Memory: 8 << 30, FreeMemory: 6 << 30, CPULoad: .4, Version: "test"})
-	require.NoError(s.t, err)
+	s.heartbeat()
 	require.Eventually(s.t, func() bool {
-		_, err = s.agent.Claim(s.t.Context(), p.claim)
+		_, err := s.agent.Claim(s.t.Context(), p.claim)
 		return err == nil
 	}, time.Minute, 20*time.Millisecond, "a run is claimed once it is planned")
 	require.NoError(s.t, s.agent.Started(s.t.Context(), p.claim))
 	return p
+}
+
+// heartbeat says which runs the agent holds.
+func (s *site) heartbeat(runs ...int64) {
+	s.t.Helper()
+	_, err := s.agent.Heartbeat(s.t.Context(), ci.Agent{
+		ID: "the-agent", CPUs: 4, FreeCPUs: 3, Memory: 8 << 30, FreeMemory: 6 << 30, CPULoad: .4, Version: "test", Runs: runs,
+	})
+	require.NoError(s.t, err)
 }
 
 func (p *played) print(text string) {
