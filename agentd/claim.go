@@ -18,7 +18,9 @@ const (
 	// agents claim at once the database answers late, and a try that is given up
 	// and made again only adds to what it has to do. All tries before the message goes
 	// back stay well below the time after which the queue gives it to another agent.
+	// Of a short lease it is claimShare: a later answer would be of an old lease.
 	claimTimeout = 15 * time.Second
+	claimShare   = 4
 	// claimPause is the most time between two tries.
 	claimPause = 2 * time.Second
 )

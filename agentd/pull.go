@@ -113,7 +113,7 @@ func (a *Agent) take(ctx context.Context, d ci.Delivery) {
 	try, err := a.newTry(d.Run)
 	var work *ci.Work
 	if err == nil {
-		work, err = a.claim(ctx, try, claimPatience, claimTimeout)
+		work, err = a.claim(ctx, try, claimPatience, min(claimTimeout, a.cfg.TTL/claimShare))
 	}
 	code := ci.CodeOf(err)
 	switch {

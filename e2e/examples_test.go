@@ -46,6 +46,9 @@ var prelude = map[string]string{
 // endless are the examples that go on until they are interrupted, or until a person was at a browser.
 var endless = []string{"ci events ", "ci forge setup "}
 
+// asking are the ends of examples that go on until a person answers.
+const asking = " --browser"
+
 // examplesCommand carries out every example of the command line's help, in the
 // order of the help, as a person would who has what examples.txtar prepares.
 func examplesCommand(ts *testscript.TestScript, neg bool, args []string) {
@@ -86,6 +89,9 @@ func shell(ts *testscript.TestScript, line string) ([]byte, error) {
 		if strings.HasPrefix(line, begin) {
 			line = "timeout --signal INT 2 " + line + "; test $? = 124"
 		}
+	}
+	if strings.HasSuffix(line, asking) { // nobody says anything for longer than it is given
+		line = "sleep 4 | timeout --signal INT 2 " + line + "; test $? = 124"
 	}
 	stdin, err := os.Open(ts.MkAbs("token"))
 	if err != nil {

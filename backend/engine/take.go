@@ -14,6 +14,9 @@ const (
 	settleTimeout = 5 * time.Second
 	// restAfterFailure is how long the message rests of a run that could not be claimed for want of something.
 	restAfterFailure = 5 * time.Second
+	// claimShare is the part of a lease that a claim may take: longer, and it would
+	// be old before it is known, as when somebody who is frozen holds a lock on the run.
+	claimShare = 4
 )
 
 // Take waits until a run is there that the agent may have, claims it, and
@@ -120,7 +123,9 @@ func (e *Engine) takeOne(ctx context.Context, t ci.Take, d ci.Delivery, may func
 		return nil, err
 	}
 	c, since := ci.Claim{Run: d.Run, Agent: t.Agent, ID: t.ID}, time.Now()
-	work, err := e.Claim(ctx, c)
+	claiming, cancel := context.WithTimeout(ctx, e.Lease/claimShare)
+	defer cancel()
+	work, err := e.Claim(claiming, c)
 	switch ci.CodeOf(err) {
 	case "":
 		e.settled(ctx, d)
