@@ -327,6 +327,32 @@ func TestDockerEnds(t *testing.T) {
 	})
 }
 
+// An engine that was away so long that everything is opened again, and that a
+// run's end had told of too, is opened once: the slots stay in use.
+func TestDockerEndsAndStaysAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, nil)
+		after(10 * time.Second)
+		lost := r.backend.Trigger("small", "sleep 1s; lose")
+		after(time.Second / 2)
+		r.driver.SetReady(errors.New("Docker does not answer"))
+		after(time.Minute)
+		require.Equal(t, ci.OutcomeError, r.outcome(lost))
+		long := r.backend.Trigger("small", "sleep 2h") // taken as soon as the engine is back
+		r.driver.SetReady(nil)
+		after(10 * time.Second)
+		require.Equal(t, ci.PhaseRunning, r.phase(long))
+		next := r.backend.Trigger("small", "print x")
+		after(10 * time.Second)
+		require.Empty(t, r.backend.Agent("a1").Problem)
+		require.Equal(t, ci.OutcomeSucceeded, r.outcome(next))
+		opened, _ := r.driver.Lives()
+		require.Equal(t, 2, opened)
+		r.drained()
+	})
+}
+
 // R31 for a whole agent: whichever call fails, before it arrives or after, the
 // run is carried out once and ends well.
 func TestNthCallFails(t *testing.T) {

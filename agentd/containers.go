@@ -50,7 +50,9 @@ func (a *Agent) checkDriver(ctx context.Context, d *driverState) error {
 		return err
 	}
 	d.failed = 0
-	d.open = d.open && !a.hasEnded()
+	if a.hasEnded() { // also when that is known: what was said before Open says nothing of what Open makes
+		d.open = false
+	}
 	if d.open {
 		return nil
 	}
