@@ -3,6 +3,7 @@ package agentd_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -349,6 +350,32 @@ func TestDockerEndsAndStaysAway(t *testing.T) {
 		require.Equal(t, ci.OutcomeSucceeded, r.outcome(next))
 		opened, _ := r.driver.Lives()
 		require.Equal(t, 2, opened)
+		r.drained()
+	})
+}
+
+// A run that ends by an engine that is only slow takes nothing away from the
+// others: nothing is opened again, so nothing waits for their end.
+func TestDockerIsSlow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, nil)
+		after(10 * time.Second)
+		long, lost := r.backend.Trigger("small", "sleep 2h"), r.backend.Trigger("small", "sleep 1s; lose")
+		after(time.Second / 2)
+		r.driver.SetReady(fmt.Errorf("a ping was not answered in time: %w", context.DeadlineExceeded))
+		after(2 * time.Second)
+		require.Equal(t, ci.OutcomeError, r.outcome(lost))
+		require.Contains(t, r.backend.Agent("a1").Problem, "not answered in time", "nothing is taken meanwhile")
+		r.driver.SetReady(nil)
+		after(10 * time.Second)
+		require.Empty(t, r.backend.Agent("a1").Problem)
+		next := r.backend.Trigger("small", "print x")
+		after(time.Second)
+		require.Equal(t, ci.OutcomeSucceeded, r.outcome(next))
+		require.Equal(t, ci.PhaseRunning, r.phase(long))
+		opened, _ := r.driver.Lives()
+		require.Equal(t, 1, opened)
 		r.drained()
 	})
 }

@@ -2,6 +2,7 @@ package agentd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -83,8 +84,9 @@ func (a *Agent) doubt() {
 	if err == nil {
 		return
 	}
+	slow := errors.Is(err, context.DeadlineExceeded) // of ctx, or of a limit that the driver gives itself
 	a.mu.Lock()
-	a.ended = a.ended || ctx.Err() == nil
+	a.ended = a.ended || !slow
 	a.mu.Unlock()
 	a.setProblem(err)
 }

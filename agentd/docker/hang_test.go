@@ -49,6 +49,29 @@ func TestCloseIsBounded(t *testing.T) {
 	eventually(t, func() bool { return len(objects(t, d)) == 0 }, "what hung is removed")
 }
 
+// An engine that does not answer in time says so in the chain of its error, by
+// which an agent tells it from one that is gone.
+func TestReadySaysThatTheEngineIsSlow(t *testing.T) {
+	t.Parallel()
+	f, host := newFlaky(t)
+	c := config("test-ready-hangs")
+	c.Host = host
+	d, err := New(c)
+	require.NoError(t, err)
+	wake := f.hang()
+	defer wake()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // more than Ready gives itself
+	defer cancel()
+	require.ErrorIs(t, d.Ready(ctx), context.DeadlineExceeded)
+	require.NoError(t, ctx.Err())
+	c.Host = "unix://" + t.TempDir() + "/none.sock"
+	d, err = New(c)
+	require.NoError(t, err)
+	err = d.Ready(ctx)
+	require.Error(t, err)
+	require.NotErrorIs(t, err, context.DeadlineExceeded)
+}
+
 // A sweep is not held up by an engine that removes nothing, nor longer by more
 // of what is to go.
 func TestSweepIsBounded(t *testing.T) {

@@ -31,7 +31,8 @@ type Uplink interface {
 // Driver makes containers. agentd/docker does it for real, agentd/fake plays a script.
 type Driver interface {
 	// Ready returns nil when the container engine answers, so that Open can
-	// follow; else a sentence that says why not.
+	// follow; else a sentence that says why not, with context.DeadlineExceeded
+	// in its chain if the engine is perhaps only slow.
 	Ready(ctx context.Context) error
 	// Open makes what all runs share and sweeps what an earlier life of this
 	// agent left behind. It is safe to repeat.
