@@ -26,13 +26,13 @@ type drain struct {
 	abort string
 }
 
-// Drain is Leave for a signal, which has no reason and no deadline. A second
-// call aborts what the agent still holds.
+// Drain is Leave for a signal, which has no reason and no deadline.
 func (a *Agent) Drain() { a.Leave(ci.Drain{By: "a signal"}) }
 
 // Leave makes the agent take nothing new; Run returns when what it holds has
 // ended. d says why, and by when: its times are of this machine's clock. Called
-// again, whatever its words, it aborts what the agent still holds.
+// again, whatever its words, it aborts what the agent still holds; what somebody
+// had aborted before, by such a call too, is killed now and not after its grace.
 func (a *Agent) Leave(d ci.Drain) {
 	d.Since, d.Leaving, d.Runs = time.Now(), true, nil
 	a.mu.Lock()
@@ -42,11 +42,15 @@ func (a *Agent) Leave(d ci.Drain) {
 	} else {
 		a.drain.leaving, a.drain.leaveBy = &d, d.Deadline
 	}
-	why := a.drain.abort
+	// A run whose claim comes in later has heard of the abort when it begins, and
+	// must not take this call for a second word.
+	why, slots := a.drain.abort, a.living()
 	a.mu.Unlock()
 	a.changed()
 	if again {
-		a.abortAll(why)
+		for _, s := range slots {
+			s.run.Insist(why)
+		}
 	} else {
 		a.log.Info("draining: nothing new is taken, what runs may end", "by", d.By, "reason", d.Reason, "deadline", d.Deadline)
 	}

@@ -63,6 +63,42 @@ func TestDrainTwice(t *testing.T) {
 	})
 }
 
+// A third signal leaves the scripts no more of their grace; neither the renewal
+// of a lease nor a drain's deadline, which ask for an abort again and again, are such a word.
+func TestDrainThrice(t *testing.T) {
+	t.Parallel()
+	for name, abort := range map[string]func(*rig, int64){
+		"by two signals": func(r *rig, _ int64) { r.agent.Drain(); r.agent.Drain() },
+		"by somebody and a signal": func(r *rig, id int64) {
+			r.backend.Abort(id, true)
+			r.agent.Drain()
+		},
+		"by a deadline": func(r *rig, _ int64) {
+			r.agent.Leave(ci.Drain{Deadline: time.Now().Add(time.Second), Then: ci.DrainAbort})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := start(t, func(r *rig, _ *agentd.Config) { r.backend.Grace = time.Hour })
+				after(time.Second)
+				id := r.backend.Trigger("small", "ignore-term; sleep 10h")
+				after(time.Second)
+				abort(r, id)
+				after(50 * time.Minute)
+				require.Empty(t, r.outcome(id))
+				require.Equal(t, ci.PhaseRunning, r.phase(id))
+				begin := time.Now()
+				r.agent.Drain()
+				require.NoError(t, <-r.err)
+				require.Less(t, time.Since(begin), time.Minute)
+				r.empty()
+				require.Equal(t, ci.OutcomeAborted, r.outcome(id))
+			})
+		})
+	}
+}
+
 // A claim is on its way when the second signal comes: its run is aborted too.
 func TestDrainTwiceWhileClaiming(t *testing.T) {
 	t.Parallel()

@@ -96,6 +96,11 @@ func (a *Agent) shares() []ci.Quota {
 func (a *Agent) live() []*slot {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	return a.living()
+}
+
+// living is live. a.mu is held.
+func (a *Agent) living() []*slot {
 	slots := make([]*slot, 0, len(a.slots))
 	for _, s := range a.slots {
 		if !s.run.Ended() {

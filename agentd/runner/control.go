@@ -26,12 +26,14 @@ type control struct {
 	ended   bool // the script has ended by itself: a timeout comes too late
 	over    bool // the outcome is reported: everything comes too late
 	asking  chan struct{}
+	hurry   chan struct{}
+	rush    sync.Once
 	stopped chan struct{}
 	stop    sync.Once
 }
 
 func newControl() control {
-	return control{asking: make(chan struct{}), stopped: make(chan struct{})}
+	return control{asking: make(chan struct{}), hurry: make(chan struct{}), stopped: make(chan struct{})}
 }
 
 // Abort ends the run with outcome aborted: at once while it is prepared or its
@@ -39,6 +41,15 @@ func newControl() control {
 // runs. why is a sentence for the run's reason; "" says that it was asked for.
 // Repeating it changes nothing.
 func (r *Runner) Abort(why string) { r.control.ask(causeAbort, why) }
+
+// Insist is Abort, and cuts the grace short when the run's end was asked for
+// before, by an abort or the timeout: the script gets SIGKILL now. All else is
+// as at the end of the grace; outcome and reason are those of the first who asked.
+func (r *Runner) Insist(why string) {
+	if !r.control.ask(causeAbort, why) {
+		r.control.rush.Do(func() { close(r.control.hurry) })
+	}
+}
 
 // Stop is for a claim that holds no more: the run is killed at once and
 // nothing more is reported about it. It does not wait; Run returns when all is gone.
@@ -67,14 +78,16 @@ func (c *control) prepared() {
 	c.made = true
 }
 
-func (c *control) ask(why cause, sentence string) {
+// ask says whether it was the first that counts.
+func (c *control) ask(why cause, sentence string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.cause != causeNone || c.over || (why == causeTimeout && c.ended) {
-		return
+		return false
 	}
 	c.cause, c.why = why, sentence
 	close(c.asking)
+	return true
 }
 
 func (c *control) asked() (cause, string) {
@@ -137,7 +150,8 @@ func when(signal <-chan struct{}, fn func()) func() {
 }
 
 // escort brings a script to its end when somebody asks for it: SIGTERM, a
-// grace period, SIGKILL, and when even that does not help it gives up waiting.
+// grace period (which Insist cuts short), SIGKILL, and when even that does not
+// help it gives up waiting.
 // A lost claim (the end of ctx) is SIGKILL at once. over is closed when the script has ended.
 func (r *Runner) escort(ctx context.Context, over <-chan struct{}, giveUp context.CancelFunc) {
 	select {
@@ -153,17 +167,19 @@ func (r *Runner) escort(ctx context.Context, over <-chan struct{}, giveUp contex
 	r.console.say("%s", r.farewell(cause, why))
 	if grace := r.work.AbortGrace; grace > 0 {
 		r.signal(Terminate)
-		r.await(ctx, over, grace)
+		if began := time.Now(); !await(ctx, over, r.control.hurry, grace) && ctx.Err() == nil && time.Since(began) < grace {
+			r.console.say("the script gets no more time to end; it is killed")
+		}
 	}
-	if !r.await(ctx, over, 0) {
+	if !await(ctx, over, nil, 0) {
 		r.signal(Kill)
 	}
-	r.await(ctx, over, r.cfg.KillTimeout)
+	await(ctx, over, nil, r.cfg.KillTimeout)
 	giveUp()
 }
 
-// await waits for the script's end, the claim's end or the time, and says whether the script has ended.
-func (r *Runner) await(ctx context.Context, over <-chan struct{}, d time.Duration) bool {
+// await waits for the script's end, the claim's end, a hurry or the time, and says whether the script has ended.
+func await(ctx context.Context, over, hurry <-chan struct{}, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -171,6 +187,7 @@ func (r *Runner) await(ctx context.Context, over <-chan struct{}, d time.Duratio
 		return true
 	case <-ctx.Done():
 		return false
+	case <-hurry:
 	case <-timer.C:
 	}
 	select {

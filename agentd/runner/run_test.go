@@ -202,6 +202,50 @@ func TestAbortNeedsNoGrace(t *testing.T) {
 	})
 }
 
+// Who insists cuts the grace of a script short, and nothing else: what it has
+// saved and printed is kept, and the outcome is that of the first who asked.
+func TestInsist(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		ask     func(*bench)
+		outcome ci.Outcome
+		reason  string
+		says    string
+	}{
+		"after an abort": {
+			func(b *bench) { b.runner.Abort("") }, ci.OutcomeAborted, "The run was aborted on request.", "ci: abort: the run is aborted on request",
+		},
+		"again": {
+			func(b *bench) { b.runner.Insist("The agent is stopped.") }, ci.OutcomeAborted, "The agent is stopped.", "ci: abort: The agent is stopped",
+		},
+		"after the timeout": {
+			func(*bench) { after(2 * time.Hour) }, ci.OutcomeTimedOut, "The run reached its timeout of 1h0m0s.", "ci: timeout: the run reached its timeout of 1h0m0s",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := play(t, "ignore-term; print begun; result x 1; sleep 9h", func(b *fake.Backend) { b.Grace, b.TTL = 3*time.Hour, 24*time.Hour }, "x")
+				after(time.Second)
+				c.ask(b)
+				after(time.Minute)
+				b.runner.Abort("") // as each renewal of the lease says it again
+				after(time.Minute)
+				require.Len(t, b.driver.Boxes(), 1, "the script has its grace")
+				begin := time.Now()
+				b.runner.Insist("Somebody is in a hurry.")
+				b.runner.Insist("Somebody is in a hurry.")
+				row := b.wait()
+				require.Less(t, time.Since(begin), time.Minute)
+				require.Equal(t, c.outcome, row.Run.Outcome)
+				require.Contains(t, row.Run.Reason, c.reason)
+				require.Equal(t, "begun\n"+c.says+"; the script has 3h0m0s to end\nci: the script gets no more time to end; it is killed\nci: result x: stored 1B\n", string(row.Console))
+				require.Equal(t, "1", row.Results["x"])
+			})
+		})
+	}
+}
+
 // Whoever comes first, an abort and a script's end at the same moment are one outcome.
 func TestAbortRacesTheEnd(t *testing.T) {
 	t.Parallel()

@@ -33,7 +33,7 @@ var Version = "dev"
 type Agent interface {
 	Run(ctx context.Context) error
 	// Drain takes nothing new and lets Run return once all runs in hand have
-	// ended. A second call aborts them.
+	// ended. A second call aborts them; those that somebody had aborted before, it kills.
 	Drain()
 }
 

@@ -104,7 +104,8 @@ needs Docker, and one of two ways to the cids:
 Every setting is a flag, an environment variable and a key of the file that
 --config names, in this order of precedence.
 SIGTERM drains it, and so does "ci-agent drain": nothing new is taken, what runs
-is finished. A second signal aborts what is left.`,
+is finished. A second signal aborts what is left, one more kills what takes long
+to end.`,
 		Args: cobra.NoArgs, Version: Version, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := errors.Join(loader.Load(cmd.Flags()), s.check(), s.secrets.Check()); err != nil {

@@ -73,7 +73,7 @@ cids behind a load balancer, and ci-agent on the machines that carry runs out.
 Every setting is a flag, an environment variable and a key of the file that
 --config names, in this order of precedence.
 SIGTERM or Ctrl-C stops it: no new runs are taken, those in hand are finished.
-A second signal aborts them.`,
+A second signal aborts them, one more kills what takes long to end.`,
 		Args:          cobra.NoArgs,
 		Version:       machine.Version,
 		SilenceUsage:  true,
@@ -211,13 +211,7 @@ func (o *options) serve(ctx context.Context, b *backend.Backend, l net.Listener,
 			log.Info("stopping: taking no new runs, finishing those in hand; a second signal aborts them", "signal", s)
 		}
 		agent.Drain()
-		select {
-		case <-drained:
-		case <-signals:
-			log.Info("stopping: aborting what is left")
-			agent.Drain()
-			<-drained
-		}
+		hasten(agent, drained, signals, log)
 		b.Release()
 		shutDown(ctx, server)
 		return nil
@@ -228,6 +222,19 @@ func (o *options) serve(ctx context.Context, b *backend.Backend, l net.Listener,
 		return nil
 	}
 	return err
+}
+
+// hasten waits until the agent is drained, and passes every further signal on to it.
+func hasten(agent machine.Agent, drained <-chan struct{}, signals <-chan os.Signal, log *slog.Logger) {
+	for {
+		select {
+		case <-drained:
+			return
+		case <-signals:
+			log.Info("stopping: aborting what is left, and killing what was being aborted")
+			agent.Drain()
+		}
+	}
 }
 
 // shutDown lets answers that are under way come to their end, for a moment.
