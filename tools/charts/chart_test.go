@@ -165,6 +165,8 @@ func TestNonsenseIsRefused(t *testing.T) {
 		`images: {pullPolicy: Sometimes}`:                    "pullPolicy",
 		`lease: soon`:                                        "lease",
 		`agent: {terminationGracePeriodSeconds: 0}`:          "terminationGracePeriodSeconds",
+		`agent: {terminationGracePeriodSeconds: 660}`:        "agent.terminationGracePeriodSeconds (660) has to be longer than agent.abortLead (660)",
+		`agent: {abortLead: 0}`:                              "abortLead",
 		`cid: {podDisruptionBudget: {maxUnavailable: half}}`: "maxUnavailable",
 	} {
 		t.Run(set, func(t *testing.T) {

@@ -1,9 +1,12 @@
 package charts
 
 import (
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"helm.sh/helm/v3/pkg/chartutil"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -163,10 +166,32 @@ func TestAgentsFinishTheirRuns(t *testing.T) {
 	t.Parallel()
 	d := decode[appsv1.Deployment](t, Find(t, Objects(t, Values(t, "testdata/least.yaml")), "Deployment", "-agent"))
 	require.GreaterOrEqual(t, *d.Spec.Template.Spec.TerminationGracePeriodSeconds, int64(3600))
-	require.Equal(t, []string{"ci-agent", "drain", "--wait", "--reason", "Kubernetes ends the pod", "--deadline", "14340s", "--then", "abort"},
+	require.Equal(t, []string{"ci-agent", "drain", "--wait", "--reason", "Kubernetes ends the pod", "--deadline", "13740s", "--then", "abort"},
 		d.Spec.Template.Spec.Containers[0].Lifecycle.PreStop.Exec.Command)
 	require.Equal(t, "0", d.Spec.Strategy.RollingUpdate.MaxUnavailable.String(), "new ones come before old ones go")
 	require.Equal(t, "false", d.Spec.Template.Annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"])
+}
+
+// TestAbortedRunsHaveTheirGrace sees that a script that is aborted since its pod
+// leaves has the time that a job file may ask for, and its run some to end in,
+// before the pod is killed.
+func TestAbortedRunsHaveTheirGrace(t *testing.T) {
+	t.Parallel()
+	for set, lead := range map[string]time.Duration{
+		`{}`: 11 * time.Minute,
+		`agent: {terminationGracePeriodSeconds: 700}`:                11 * time.Minute,
+		`agent: {terminationGracePeriodSeconds: 120, abortLead: 30}`: 30 * time.Second,
+	} {
+		var v map[string]any
+		require.NoError(t, yaml.Unmarshal([]byte(set), &v))
+		v = chartutil.CoalesceTables(v, Values(t, "testdata/least.yaml"))
+		pod := decode[appsv1.Deployment](t, Find(t, Objects(t, v), "Deployment", "-agent")).Spec.Template.Spec
+		command := pod.Containers[0].Lifecycle.PreStop.Exec.Command
+		deadline, err := time.ParseDuration(command[slices.Index(command, "--deadline")+1])
+		require.NoError(t, err)
+		require.Positive(t, deadline, set)
+		require.Equal(t, lead, time.Duration(*pod.TerminationGracePeriodSeconds)*time.Second-deadline, set)
+	}
 }
 
 // TestNarrow is the example without "privileged".

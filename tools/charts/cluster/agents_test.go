@@ -34,7 +34,7 @@ func TestPods(t *testing.T) {
 	newRelease(t, ns).install(charts.Values(t, charts.ValueFiles["least"]...))
 	for _, pod := range pods(t, ns, "agent", 2) {
 		require.EqualValues(t, 14400, *pod.Spec.TerminationGracePeriodSeconds)
-		require.Equal(t, []string{"ci-agent", "drain", "--wait", "--reason", "Kubernetes ends the pod", "--deadline", "14340s", "--then", "abort"},
+		require.Equal(t, []string{"ci-agent", "drain", "--wait", "--reason", "Kubernetes ends the pod", "--deadline", "13740s", "--then", "abort"},
 			pod.Spec.Containers[0].Lifecycle.PreStop.Exec.Command)
 		require.Equal(t, "false", pod.Annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"])
 		require.False(t, hasAccount(pod), "agents have a token of Kubernetes")

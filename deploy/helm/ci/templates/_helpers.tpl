@@ -61,6 +61,9 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- if and .Values.agent.enabled (eq .Values.agent.connection "token") -}}
 {{- include "ci.needsTokens" . -}}
 {{- end -}}
+{{- if and .Values.agent.enabled (le (int .Values.agent.terminationGracePeriodSeconds) (int .Values.agent.abortLead)) -}}
+{{- fail (printf "agent.terminationGracePeriodSeconds (%d) has to be longer than agent.abortLead (%d): a pod that leaves would abort its runs at once" (int .Values.agent.terminationGracePeriodSeconds) (int .Values.agent.abortLead)) -}}
+{{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.host) -}}
 {{- fail "ingress.host is missing: the name that people reach the API by" -}}
 {{- end -}}
