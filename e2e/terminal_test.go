@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -236,6 +239,62 @@ func TestNoQuestion(t *testing.T) {
 	if wrote == "" || strings.ContainsRune(wrote, '\x1b') {
 		t.Errorf("ci version wrote %q", wrote)
 	}
+}
+
+// TestLongAnswer signs in on a terminal with a code of 8 KiB: twice as much as
+// Linux collects for a line by itself.
+func TestLongAnswer(t *testing.T) {
+	t.Parallel()
+	const state = "paste-KJ3F7QABWXYZ"
+	answers := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		doc := `{"jobs": []}`
+		switch r.URL.Path {
+		case "/sign-in":
+			doc = `{"providers": [{"name": "oidc", "title": "Somebody"}]}`
+		case "/sign-in/oidc":
+			doc = `{"url": "https://id.example.com/authorize?state=` + state + `", "flow": "sealed"}`
+		case "/sign-in/oidc/token":
+			body, _ := io.ReadAll(r.Body) // a cut one is no answer
+			answers <- string(body)
+			doc = `{"bearer": "its.own.token", "id": "x", "name": "ann", "role": "trigger", "expiresAt": "2030-01-01T12:00:00Z"}`
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, doc)
+	}))
+	defer server.Close()
+	bin, err := rig.Build(t.Context(), t.TempDir())
+	check(t, err)
+	for name, keys := range map[string]string{"typed": "%s\r", "pasted": "\x1b[200~%s\n\x1b[201~\r"} {
+		code := strings.Repeat("0123456789abcdef", 512)
+		cmd := exec.Command(bin.Path("ci"), "login", server.URL, "--browser")
+		cmd.Env = []string{"TERM=xterm-256color", "HOME=" + t.TempDir()}
+		p, err := rig.StartPty(cmd, 80, 24)
+		check(t, err)
+		_, err = p.Expect("> ", patience)
+		check(t, err)
+		check(t, p.Send(fmt.Sprintf(keys, "code="+code+"&state="+state)))
+		_, err = p.Expect("You are ann", patience)
+		check(t, err)
+		check(t, p.Close())
+		if got := <-answers; !strings.Contains(got, `"`+code+`"`) {
+			t.Errorf("%s: the server got %d bytes: %.200s", name, len(got), got)
+		}
+	}
+	cmd := exec.Command(bin.Path("ci"), "login", server.URL, "--browser")
+	cmd.Env = []string{"TERM=xterm-256color", "HOME=" + t.TempDir()}
+	p, err := rig.StartPty(cmd, 80, 24)
+	check(t, err)
+	_, err = p.Expect("> ", patience)
+	check(t, err)
+	check(t, p.Send("code=\x03"))
+	_, err = p.Rest(patience)
+	check(t, err)
+	var exit *exec.ExitError
+	if err := p.Cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 130 {
+		t.Errorf("an interrupt ends it with %v", err)
+	}
+	check(t, p.Close())
 }
 
 func check(t testing.TB, err error) {

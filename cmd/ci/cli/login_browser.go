@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -93,13 +94,16 @@ func exchange(ctx context.Context, server *rest, method, path string, in, out an
 	return nil
 }
 
-// readAnswer reads what the page has shown, or the page's address.
-func (o *loginOptions) readAnswer(ctx context.Context, state string) (*ci.SignInAnswer, error) {
+// line reads a line of standard input.
+func (o *loginOptions) line(ctx context.Context) (string, error) {
+	if o.InTTY && o.ErrTTY {
+		return o.ReadLine(ctx)
+	}
 	type read struct {
 		line string
 		err  error
 	}
-	lines := make(chan read, 1) // nothing ends a read of a terminal; whoever is interrupted leaves it behind
+	lines := make(chan read, 1) // nothing ends a read of a pipe; whoever is interrupted leaves it behind
 	go func() {
 		line, err := bufio.NewReader(io.LimitReader(o.In, 64<<10)).ReadString('\n')
 		if err == io.EOF {
@@ -107,16 +111,27 @@ func (o *loginOptions) readAnswer(ctx context.Context, state string) (*ci.SignIn
 		}
 		lines <- read{line, err}
 	}()
-	var got read
 	select {
 	case <-ctx.Done():
+		return "", ctx.Err()
+	case got := <-lines:
+		return got.line, got.err
+	}
+}
+
+// readAnswer reads what the page has shown, or the page's address.
+func (o *loginOptions) readAnswer(ctx context.Context, state string) (*ci.SignInAnswer, error) {
+	line, err := o.line(ctx)
+	var stopped *exitError
+	switch {
+	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case got = <-lines:
+	case errors.As(err, &stopped):
+		return nil, err
+	case err != nil:
+		return nil, usagef("the answer can't be read: %w", err)
 	}
-	if got.err != nil {
-		return nil, usagef("the answer can't be read: %w", got.err)
-	}
-	text := strings.TrimSpace(got.line)
+	text := strings.TrimSpace(line)
 	if _, query, ok := strings.Cut(text, "?"); ok {
 		text = query
 	}

@@ -30,6 +30,8 @@ type IOStreams struct {
 	Now func() time.Time
 	// ReadSecret reads a line from the terminal without showing it.
 	ReadSecret func() ([]byte, error)
+	// ReadLine reads a line of any length from the terminal, and shows it.
+	ReadLine func(ctx context.Context) (string, error)
 	// Again gives a context that ends with the next interrupt, after ctx has ended with one.
 	Again func(ctx context.Context) (context.Context, context.CancelFunc)
 	// Linger is how long after an interrupt a second one still means the same run; 0 does not wait for one.
@@ -56,7 +58,7 @@ func System(version string) IOStreams {
 	if s.InTTY && s.ErrTTY {
 		s.Linger = 2 * time.Second
 	}
-	s.Pick = pickOne
+	s.Pick, s.ReadLine = pickOne, typeLine
 	s.OutColor, s.ErrColor = wantsColor(s.Env, s.OutTTY), wantsColor(s.Env, s.ErrTTY)
 	if s.OutTTY {
 		s.Width, _, _ = term.GetSize(int(os.Stdout.Fd()))
