@@ -19,6 +19,7 @@ const (
 	JobWrite       Action = "job.write"
 	RunRead        Action = "run.read"
 	RunTrigger     Action = "run.trigger"
+	RunWithdraw    Action = "run.withdraw"
 	RunAbort       Action = "run.abort"
 	RunPin         Action = "run.pin"
 	EventRead      Action = "event.read"
@@ -60,6 +61,8 @@ var Rules = []Rule{
 	{JobWrite, []ci.Role{ci.RoleAdmin, ci.RoleMaintain}, true},
 	{RunRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead, ci.RoleRun}, true},
 	{RunTrigger, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRun}, true},
+	// By the key alone, whoever has used it: nothing for a script, which sees its own runs only.
+	{RunWithdraw, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger}, true},
 	{RunAbort, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRun}, true},
 	{RunPin, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger}, true},
 	{EventRead, []ci.Role{ci.RoleAdmin, ci.RoleMaintain, ci.RoleTrigger, ci.RoleRead}, true},

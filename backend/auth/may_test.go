@@ -54,8 +54,8 @@ func TestPolicy(t *testing.T) {
 	}
 	look := []Action{JobRead, RunRead, EventRead, AgentRead, QueueRead, ConfigRead, SecretList, SSHKeyRead, ForgeRead, EventTriggerRead, MetricsRead, SelfRead, SelfEnd}
 	require.ElementsMatch(t, look, may(ci.RoleRead))
-	require.ElementsMatch(t, append(slices.Clone(look), RunTrigger, RunAbort, RunPin), may(ci.RoleTrigger))
-	require.ElementsMatch(t, append(slices.Clone(look), RunTrigger, RunAbort, RunPin, RetentionPlan, JobWrite, SecretWrite, EventTriggerManage), may(ci.RoleMaintain))
+	require.ElementsMatch(t, append(slices.Clone(look), RunTrigger, RunWithdraw, RunAbort, RunPin), may(ci.RoleTrigger))
+	require.ElementsMatch(t, append(slices.Clone(look), RunTrigger, RunWithdraw, RunAbort, RunPin, RetentionPlan, JobWrite, SecretWrite, EventTriggerManage), may(ci.RoleMaintain))
 	require.ElementsMatch(t, []Action{AgentWork, SelfRead}, may(ci.RoleAgent))
 	require.Len(t, may(ci.RoleAdmin), len(Rules)-1, "all but what takes an agent")
 	require.ElementsMatch(t, []Action{JobRead, RunRead, RunTrigger, RunAbort, SelfRead}, may(ci.RoleRun))

@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -12,12 +14,21 @@ import (
 // A run that a pipeline refers to is kept while the pipeline goes on, whatever
 // limits the server has: its program may still read a result of it. The pins are
 // named after the pipeline run's own random key, end a day after the pipeline
-// must have, and are taken away at its end.
+// must have, and are taken away at its end. The key itself is in no name: a run's
+// script reads its run's pins, and whoever has the key can trigger in the pipeline's place.
 
 // unpinTime is how long taking pins away may take; the rest ends by itself.
 const unpinTime = time.Minute
 
-func pinName(key string) string { return "pipeline-" + key }
+// pinName is the same for all pins of a pipeline's run, and does not tell its key.
+func pinName(key string) string {
+	sum := sha256.Sum256([]byte("pin " + key))
+	return "pipeline-" + hex.EncodeToString(sum[:16])
+}
+
+// pinNames are all that a pin may have. One with the bare key is from an earlier
+// release, of a pipeline that has gone on since then or beside a cid of that release.
+func pinNames(key string) []string { return []string{pinName(key), "pipeline-" + key} }
 
 // pin keeps a run for a pipeline's run. One that is gone, and a server that
 // knows no pins or allows none, leave it unpinned; another error goes away.
@@ -41,11 +52,12 @@ func (s *Service) unpin(ctx context.Context, key string, calls []ci.PipelineCall
 	ctx, cancel := context.WithTimeout(ctx, unpinTime)
 	defer cancel()
 	err := eachChild(ctx, calls, func(ctx context.Context, child *ci.RunRef) error {
-		err := s.API.DeletePin(ctx, *child, pinName(key))
-		if refused(err) {
-			return nil // it is gone
+		for _, name := range pinNames(key) {
+			if err := s.API.DeletePin(ctx, *child, name); err != nil && !refused(err) { // refused: the run is gone
+				return err
+			}
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		s.Log.Debug("pipelines: pins were not taken away; they end by themselves", "err", err)

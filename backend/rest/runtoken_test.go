@@ -71,7 +71,8 @@ func TestRunTokenMatrix(t *testing.T) {
 			require.NotEqual(t, 401, got.status, what)
 			ofJob, ofRun := strings.Contains(route.Pattern, "{name}"), strings.Contains(route.Pattern, "{id}")
 			switch {
-			case route.Action != auth.JobRead && route.Action != auth.SelfRead && (!strings.HasPrefix(string(route.Action), "run.") || route.Action == auth.RunPin):
+			case route.Action != auth.JobRead && route.Action != auth.SelfRead &&
+				(!strings.HasPrefix(string(route.Action), "run.") || route.Action == auth.RunPin || route.Action == auth.RunWithdraw):
 				require.Contains(t, []int{403, 404}, got.status, what)
 			case ofJob && (job == "theirs" || job == "nothing"), ofRun && (run == strangerRun || run == foreignRun):
 				require.Equal(t, 404, got.status, what)
@@ -119,6 +120,31 @@ func TestRunTokenLists(t *testing.T) {
 		require.Equal(t, 403, s.do("GET", path, "", token).status, path)
 	}
 	require.Equal(t, 404, s.do("GET", "/runs?job=theirs", "", token).status)
+}
+
+// TestRunTokenWithdrawsNothing has a script know the key of somebody else's trigger:
+// it learns nothing of the run that the key has made, and takes no key from anybody.
+func TestRunTokenWithdrawsNothing(t *testing.T) {
+	t.Parallel()
+	s, bearer := scriptSite(t)
+	token := "Authorization: Bearer " + bearer
+	made := s.do("POST", "/jobs/child/runs", `{"parameters":{"P":"canary"}}`, "Idempotency-Key: theirs")
+	require.Equal(t, 201, made.status, made.body)
+	for job, status := range map[string]int{"child": 403, "mine": 403, "theirs": 404, "nothing": 404} {
+		for _, key := range []string{"theirs", "later"} {
+			got := s.do("POST", "/jobs/"+job+"/runs:withdraw", "", token, "Idempotency-Key: "+key)
+			require.Equal(t, status, got.status, "%s: %s", job, got.body)
+			require.NotContains(t, got.body, "canary")
+		}
+		if status == 403 {
+			later := s.do("POST", "/jobs/"+job+"/runs", `{}`, "Idempotency-Key: later")
+			require.Equal(t, 201, later.status, later.body)
+		}
+	}
+	require.Equal(t, 403, s.do("POST", "/ci.v1.RunService/WithdrawTrigger", `{"name":"child","idempotencyKey":"theirs"}`, token).status)
+	found := s.do("POST", "/jobs/child/runs:withdraw", "", "Idempotency-Key: theirs")
+	require.Equal(t, 200, found.status, found.body)
+	require.Contains(t, found.body, `"id":5`)
 }
 
 // TestRunTokenTriggers makes children, and fails to make what is not allowed.

@@ -1183,16 +1183,16 @@ const file_ci_v1_run_service_proto_rawDesc = "" +
 	"\x02id\x18\x02 \x01(\rR\x02id\"T\n" +
 	"\x13ListResultsResponse\x12'\n" +
 	"\aresults\x18\x01 \x03(\v2\r.ci.v1.ResultR\aresults\x12\x14\n" +
-	"\x05final\x18\x02 \x01(\bR\x05final2\xca\b\n" +
+	"\x05final\x18\x02 \x01(\bR\x05final2\xcb\b\n" +
 	"\n" +
 	"RunService\x12~\n" +
 	"\n" +
 	"TriggerRun\x12\x18.ci.v1.TriggerRunRequest\x1a\x19.ci.v1.TriggerRunResponse\";\x82\xce\x18\x10\n" +
 	"\vrun.trigger\x10\xc9\x01\x82\xd3\xe4\x93\x02!:\atriggerb\x03run\"\x11/jobs/{name}/runs\x12p\n" +
 	"\vTriggerRuns\x12\x19.ci.v1.TriggerRunsRequest\x1a\x1a.ci.v1.TriggerRunsResponse\"*\x82\xce\x18\x10\n" +
-	"\vrun.trigger\x10\xc9\x01\x82\xd3\xe4\x93\x02\x10:\x01*\"\v/runs:batch\x12\x85\x01\n" +
-	"\x0fWithdrawTrigger\x12\x1d.ci.v1.WithdrawTriggerRequest\x1a\x1e.ci.v1.WithdrawTriggerResponse\"3\x82\xce\x18\r\n" +
-	"\vrun.trigger\x82\xd3\xe4\x93\x02\x1c\"\x1a/jobs/{name}/runs:withdraw\x12X\n" +
+	"\vrun.trigger\x10\xc9\x01\x82\xd3\xe4\x93\x02\x10:\x01*\"\v/runs:batch\x12\x86\x01\n" +
+	"\x0fWithdrawTrigger\x12\x1d.ci.v1.WithdrawTriggerRequest\x1a\x1e.ci.v1.WithdrawTriggerResponse\"4\x82\xce\x18\x0e\n" +
+	"\frun.withdraw\x82\xd3\xe4\x93\x02\x1c\"\x1a/jobs/{name}/runs:withdraw\x12X\n" +
 	"\x06GetRun\x12\x14.ci.v1.GetRunRequest\x1a\n" +
 	".ci.v1.Run\",\x82\xce\x18\n" +
 	"\n" +

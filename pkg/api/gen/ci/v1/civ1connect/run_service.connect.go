@@ -66,7 +66,8 @@ type RunServiceClient interface {
 	TriggerRuns(context.Context, *v1.TriggerRunsRequest) (*v1.TriggerRunsResponse, error)
 	// Gives up a trigger whose answer did not come. The answer has the run that its
 	// Idempotency-Key has made, if it has made one. If not, it makes none any more:
-	// a trigger with that key that is still on its way is a conflict, for a day.
+	// a trigger with that key that is still on its way is a conflict, for a day. The
+	// key alone counts, whoever has used it, so a run's own token may not do this.
 	WithdrawTrigger(context.Context, *v1.WithdrawTriggerRequest) (*v1.WithdrawTriggerResponse, error)
 	// Returns a run. With wait the answer is held until the run is so far, or
 	// the time is up: the answer is then the run as it is.
@@ -275,7 +276,8 @@ type RunServiceHandler interface {
 	TriggerRuns(context.Context, *v1.TriggerRunsRequest) (*v1.TriggerRunsResponse, error)
 	// Gives up a trigger whose answer did not come. The answer has the run that its
 	// Idempotency-Key has made, if it has made one. If not, it makes none any more:
-	// a trigger with that key that is still on its way is a conflict, for a day.
+	// a trigger with that key that is still on its way is a conflict, for a day. The
+	// key alone counts, whoever has used it, so a run's own token may not do this.
 	WithdrawTrigger(context.Context, *v1.WithdrawTriggerRequest) (*v1.WithdrawTriggerResponse, error)
 	// Returns a run. With wait the answer is held until the run is so far, or
 	// the time is up: the answer is then the run as it is.
