@@ -29,8 +29,15 @@ const (
 func (t *turn) settle(ctx context.Context) (news bool, err error) {
 	calls := slices.Clone(t.Calls)
 	save, failed := t.settleEach(ctx, calls, func(c *ci.PipelineCall) bool { return !c.Done && !unbegun(c) })
-	if len(save) == 0 && failed == nil {
-		save, failed = t.settleEach(ctx, calls, unbegun)
+	if len(save) == 0 {
+		// Also when one of those could not be settled: that is no reason for others to wait.
+		var stuck error
+		switch save, stuck = t.settleEach(ctx, calls, unbegun); {
+		case failed == nil:
+			failed = stuck
+		case stuck != nil:
+			failed = fmt.Errorf("%w; %w", failed, stuck)
+		}
 	}
 	if len(save) == 0 {
 		return false, failed

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -122,6 +123,76 @@ func TestNothingBeginsAfterAFailure(t *testing.T) {
 	require.Equal(t, ci.OutcomeFailed, r.Outcome)
 	require.Equal(t, []string{"bad"}, s.jobs())
 	require.Equal(t, ci.OutcomeAborted, r.Calls[1].Outcome)
+}
+
+// A result that can't be read at the moment keeps no other branch from beginning.
+func TestOneThatIsStuckKeepsNobodyBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	s := newSite(t, w, openJournal(t, ""), nil)
+	s.quickly()
+	w.results["build:version"] = "7"
+	var back atomic.Bool
+	w.before = func(operation string) error {
+		if operation == "results" && !back.Load() {
+			return ci.Errorf(ci.CodeUnavailable, "the objects are away")
+		}
+		return nil
+	}
+	s.start()
+	s.put("p", `
+def stuck():
+    return result(run("build"), "version").text
+
+def free():
+    run("lint").ok
+    return run("deploy").ok
+
+all([stuck, free])
+`)
+	r := s.begin("p", nil)
+	eventually(t, "the other branch goes to its end", func() bool { return slices.Contains(s.jobs(), "deploy") })
+	r = s.get(r)
+	require.False(t, r.Finished())
+	back.Store(true)
+	require.Equal(t, ci.OutcomeSucceeded, s.done(r).Outcome)
+}
+
+// While a pipeline ends, a run that can't be aborted at the moment keeps no trigger
+// from being withdrawn.
+func TestOneThatIsStuckKeepsNoTrigger(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	s := newSite(t, w, openJournal(t, ""), nil)
+	s.quickly()
+	w.held["long"], w.unreachable["deploy"] = true, true
+	var back atomic.Bool
+	withdrawn := make(chan struct{}, 1)
+	w.before = func(operation string) error {
+		switch {
+		case operation == "abort" && !back.Load():
+			return ci.Errorf(ci.CodeUnavailable, "not at the moment")
+		case operation == "withdraw":
+			select {
+			case withdrawn <- struct{}{}:
+			default:
+			}
+		}
+		return nil
+	}
+	s.start()
+	s.put("p", "all([run('long'), run('deploy')])")
+	r := s.until(s.begin("p", nil), "half begun", waiting(ci.CallRun))
+	s.abort(r)
+	select {
+	case <-withdrawn:
+	case <-time.After(time.Minute):
+		require.Fail(t, "the trigger was not withdrawn")
+	}
+	back.Store(true)
+	r = s.done(r)
+	require.Equal(t, ci.OutcomeAborted, r.Outcome)
+	require.Equal(t, []string{"long"}, s.jobs())
 }
 
 // quickly has pauses pass in no time.
