@@ -105,11 +105,16 @@ func (e *Engine) removeLate(ctx context.Context, r ci.Result) {
 	// The run's agent may have hung up already; within bounds it is done all the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	_, err := e.Store.GetResult(ctx, r.Run, r.Name)
-	if err == nil {
-		return // of an earlier call for the same bytes, whose answer was lost
-	}
-	if ci.CodeOf(err) == ci.CodeNotFound {
+	named := false // by the row of an earlier call for the same bytes, whose answer was lost
+	// In the writers' line: that row may be in a commit which is not done, where no reader sees it yet.
+	err := e.Store.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.GetResult(ctx, r.Run, r.Name)
+		if named = err == nil; ci.CodeOf(err) == ci.CodeNotFound {
+			return nil
+		}
+		return err
+	})
+	if err == nil && !named {
 		err = e.Blobs.Delete(ctx, ResultKey(r.Run, r.Name))
 	}
 	if err != nil {
