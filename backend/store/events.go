@@ -93,11 +93,16 @@ func (r reader) LastEvent(ctx context.Context) (int64, error) {
 }
 
 // PruneEvents forgets the events before a moment: the oldest, up to the first
-// that is younger.
-func (tx *Tx) PruneEvents(ctx context.Context, before time.Time) error {
-	_, err := tx.s.exec(ctx, "DELETE FROM events WHERE seq < COALESCE((SELECT seq FROM events WHERE at >= ? ORDER BY seq LIMIT 1), 9223372036854775807)", micros(before))
-	return err
+// that is younger, at most limit at once. It returns how many they were.
+func (tx *Tx) PruneEvents(ctx context.Context, before time.Time, limit int) (int64, error) {
+	return tx.s.exec(ctx, pruneEvents, limit, limit, micros(before))
 }
+
+const (
+	oldestEvents = "(SELECT seq, at FROM events ORDER BY seq LIMIT ?) AS page"
+	pruneEvents  = "DELETE FROM events WHERE seq <= (SELECT MAX(seq) FROM " + oldestEvents + ") " +
+		"AND seq < COALESCE((SELECT MIN(seq) FROM " + oldestEvents + " WHERE at >= ?), 9223372036854775807)"
+)
 
 // rebaseEvents makes new events follow the stored ones. It matters after a
 // dump was restored on a server that has seen fewer transactions. The caller

@@ -38,8 +38,15 @@ func (r reader) FindIdempotent(ctx context.Context, job, key string, notBefore t
 	return u.run, u.hash, true, nil
 }
 
-// PruneIdempotent forgets the keys that were used before a moment.
-func (tx *Tx) PruneIdempotent(ctx context.Context, before time.Time) error {
-	_, err := tx.s.exec(ctx, "DELETE FROM idempotency WHERE used_at < ?", micros(before))
-	return err
+// PruneIdempotent forgets keys that were used before a moment, the oldest first:
+// about limit at once. It returns how many they were; fewer than limit were all.
+func (tx *Tx) PruneIdempotent(ctx context.Context, before time.Time, limit int) (int64, error) {
+	return tx.s.exec(ctx, pruneText("idempotency", "used_at"), micros(before), micros(before), limit-1)
+}
+
+// pruneText deletes the rows whose moment in column lies before one, up to and with
+// those of the moment at which a page ends.
+func pruneText(table, column string) string {
+	return "DELETE FROM " + table + " WHERE " + column + " < ? AND " + column + " <= " +
+		"COALESCE((SELECT " + column + " FROM " + table + " WHERE " + column + " < ? ORDER BY " + column + " LIMIT 1 OFFSET ?), 9223372036854775807)"
 }

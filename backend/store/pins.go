@@ -81,8 +81,9 @@ func (r reader) ListPins(ctx context.Context, run int64, now time.Time) ([]ci.Pi
 	return many(ctx, r.s, pinPlaces, "SELECT "+pinFields+" FROM pins WHERE run = ? AND until_at > ? ORDER BY name", run, micros(now))
 }
 
-// PrunePins forgets the pins that have ended.
-func (tx *Tx) PrunePins(ctx context.Context, now time.Time) error {
-	_, err := tx.s.exec(ctx, "DELETE FROM pins WHERE until_at <= ?", micros(now))
-	return err
+// PrunePins forgets pins that have ended, about limit at once, and returns how many
+// they were; fewer than limit were all.
+func (tx *Tx) PrunePins(ctx context.Context, now time.Time, limit int) (int64, error) {
+	ended := micros(now.Add(time.Microsecond)) // one ends at its moment
+	return tx.s.exec(ctx, pruneText("pins", "until_at"), ended, ended, limit-1)
 }

@@ -74,6 +74,25 @@ func TestListsUseAnIndex(t *testing.T) {
 	}
 }
 
+// TestPruningUsesAnIndex has a page of what is forgotten cost the same however much there is.
+func TestPruningUsesAnIndex(t *testing.T) {
+	t.Parallel()
+	s, err := Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "ci.db"), slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	for text, want := range map[string]string{
+		pruneText("idempotency", "used_at"): "idempotency_age",
+		pruneText("pins", "until_at"):       "pins_until",
+	} {
+		plan := explain(t, s, text, 1, 1, 1)
+		require.Equal(t, 2, strings.Count(plan, want), plan)
+		require.NotContains(t, plan, "TEMP B-TREE", text)
+	}
+	plan := explain(t, s, pruneEvents, 1, 1, 1)
+	require.Contains(t, plan, "SEARCH events USING INTEGER PRIMARY KEY", plan)
+	require.NotContains(t, plan, "TEMP B-TREE", plan)
+}
+
 type step struct {
 	id, parent, unused int64
 	detail             string

@@ -58,19 +58,15 @@ func (tx *Tx) RevokeToken(ctx context.Context, id string, at time.Time) error {
 	return err
 }
 
-const (
-	// briefToken is the longest life that a token may be made for, and be forgotten after it:
-	// those of sign-ins and of single programs, of which there are ever more. A longer
-	// one was made by somebody on purpose, and stays in the list.
-	briefToken = 24 * time.Hour
-	// tokenPage is how many PruneTokens forgets at once.
-	tokenPage = 1000
-)
+// briefToken is the longest life that a token may be made for, and be forgotten after it:
+// those of sign-ins and of single programs, of which there are ever more. A longer
+// one was made by somebody on purpose, and stays in the list.
+const briefToken = 24 * time.Hour
 
 // PruneTokens forgets tokens that were made for a day at most and ended before a
-// moment, a thousand at once. The first of each role stays, for AnyToken.
-func (tx *Tx) PruneTokens(ctx context.Context, before time.Time) error {
-	_, err := tx.s.exec(ctx, "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens WHERE expires_at < ? AND expires_at - created_at <= ? "+
-		"AND id NOT IN (SELECT MIN(id) FROM tokens GROUP BY role) ORDER BY id LIMIT ?)", micros(before), briefToken.Microseconds(), tokenPage)
-	return err
+// moment, limit at once, and returns how many they were. The first of each role
+// stays, for AnyToken.
+func (tx *Tx) PruneTokens(ctx context.Context, before time.Time, limit int) (int64, error) {
+	return tx.s.exec(ctx, "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens WHERE expires_at < ? AND expires_at - created_at <= ? "+
+		"AND id NOT IN (SELECT MIN(id) FROM tokens GROUP BY role) ORDER BY id LIMIT ?)", micros(before), briefToken.Microseconds(), limit)
 }

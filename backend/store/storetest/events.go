@@ -47,9 +47,11 @@ func events(t *testing.T, k *kit) {
 	require.Equal(t, added[3].Seq, last)
 	require.Empty(t, read(last, 9, "", nil))
 
-	k.do(func(tx *store.Tx) error { return tx.PruneEvents(k.ctx, at(2)) })
+	k.prunePage((*store.Tx).PruneEvents, at(2), 1)
+	require.Equal(t, added[1:], read(0, 9, "", nil), "a page at a time")
+	k.prune((*store.Tx).PruneEvents, at(2))
 	require.Equal(t, added[2:], read(0, 9, "", nil))
-	k.do(func(tx *store.Tx) error { return tx.PruneEvents(k.ctx, at(100)) })
+	k.prune((*store.Tx).PruneEvents, at(100))
 	require.Empty(t, read(0, 9, "", nil))
 	add("d")
 	require.Equal(t, added[4:], read(last, 9, "", nil), "numbers go on after all were pruned")

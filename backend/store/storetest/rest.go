@@ -165,9 +165,9 @@ func tokens(t *testing.T, k *kit) {
 		}
 		return ids
 	}
-	k.do(func(tx *store.Tx) error { return tx.PruneTokens(k.ctx, at(30+day)) })
+	k.prune((*store.Tx).PruneTokens, at(30+day))
 	require.Equal(t, []string{"1", "3", "4", "5", "6"}, left(), "one that has ended a while ago goes")
-	k.do(func(tx *store.Tx) error { return tx.PruneTokens(k.ctx, at(9*day)) })
+	k.prune((*store.Tx).PruneTokens, at(9*day))
 	require.Equal(t, []string{"1", "3", "4", "6"}, left(), "what was made to last stays, and the first of a role")
 	there, err := k.AnyToken(k.ctx, ci.RoleAdmin)
 	require.NoError(t, err)
@@ -228,9 +228,19 @@ func idempotency(t *testing.T, k *kit) {
 	require.NoError(t, record("a", "key", 4, day.Add(time.Microsecond)), "an old key may be used anew")
 	run, _ = find("a", "key", day)
 	require.Equal(t, int64(4), run)
-	k.do(func(tx *store.Tx) error { return tx.PruneIdempotent(k.ctx, at(1)) })
-	_, found = find("b", "key", at(0))
-	require.False(t, found)
+	for i, key := range []string{"first", "second", "third"} {
+		require.NoError(t, record("b", key, 5, at(2+i)))
+	}
+	k.prunePage((*store.Tx).PruneIdempotent, at(5), 2)
+	for key, is := range map[string]bool{"key": false, "first": false, "second": true, "third": true} {
+		_, found = find("b", key, at(0))
+		require.Equal(t, is, found, "the two oldest went: %s", key)
+	}
+	k.prune((*store.Tx).PruneIdempotent, at(4))
+	for key, is := range map[string]bool{"second": false, "third": true} {
+		_, found = find("b", key, at(0))
+		require.Equal(t, is, found, key)
+	}
 	_, found = find("a", "key", at(0))
 	require.True(t, found)
 }

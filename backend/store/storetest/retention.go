@@ -263,7 +263,7 @@ func pins(t *testing.T, k *kit) {
 	list, err = k.ListPins(k.ctx, r.ID, at(200))
 	require.NoError(t, err)
 	require.Empty(t, list, "it has ended")
-	k.do(func(tx *store.Tx) error { return tx.PrunePins(k.ctx, at(199)) })
+	k.prune((*store.Tx).PrunePins, at(199))
 	require.Len(t, k.oldest(ci.KeptRun, ""), 1)
 
 	for i := range ci.MaxPins - 1 {
@@ -272,7 +272,7 @@ func pins(t *testing.T, k *kit) {
 	requireCode(t, ci.CodeTooMany, put("a", r.ID, ci.Pin{Name: "y", Until: at(300)}), "100 pins already")
 	require.NoError(t, put("a", r.ID, second), "one that is there can be replaced")
 	require.False(t, k.expireNow(ci.KeptRun, r.ID))
-	k.do(func(tx *store.Tx) error { return tx.PrunePins(k.ctx, at(600)) })
+	k.prune((*store.Tx).PrunePins, at(600))
 	require.True(t, k.expireNow(ci.KeptRun, r.ID), "pins that have ended keep nothing")
 }
 

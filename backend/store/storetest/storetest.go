@@ -121,6 +121,31 @@ func (k *kit) do(fn func(tx *store.Tx) error) {
 	require.NoError(k.t, k.write(fn))
 }
 
+// pruner is one of the Tx's methods that forget what lies before a moment.
+type pruner func(tx *store.Tx, ctx context.Context, before time.Time, limit int) (int64, error)
+
+// prunePage forgets limit rows, of which there are as many at least.
+func (k *kit) prunePage(forget pruner, before time.Time, limit int) {
+	k.t.Helper()
+	k.do(func(tx *store.Tx) error {
+		n, err := forget(tx, k.ctx, before, limit)
+		require.EqualValues(k.t, limit, n)
+		return err
+	})
+}
+
+// prune forgets all, a few at a time.
+func (k *kit) prune(forget pruner, before time.Time) {
+	k.t.Helper()
+	const page = 3
+	for n := int64(page); n >= page; {
+		k.do(func(tx *store.Tx) (err error) {
+			n, err = forget(tx, k.ctx, before, page)
+			return err
+		})
+	}
+}
+
 // at is a moment of the tests: n seconds after a fixed one.
 func at(n int) time.Time {
 	return time.Date(2026, 3, 4, 5, 6, 7, 89_000, time.UTC).Add(time.Duration(n) * time.Second)
