@@ -3,7 +3,6 @@ package agentd_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -259,123 +258,6 @@ func TestPanic(t *testing.T) {
 		after(2 * time.Second)
 		require.Equal(t, ci.OutcomeError, r.outcome(bad))
 		require.Equal(t, ci.OutcomeSucceeded, r.outcome(good))
-		r.drained()
-	})
-}
-
-func TestDockerAbsent(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		r := start(t, func(r *rig, _ *agentd.Config) { r.driver.SetReady(errors.New("Docker does not answer")) })
-		id := r.backend.Trigger("small", "print x; sleep 1s")
-		after(10 * time.Second)
-		require.Equal(t, ci.PhaseQueued, r.phase(id))
-		require.Equal(t, "Docker does not answer", r.backend.Agent("a1").Problem)
-		require.Equal(t, "Docker does not answer", r.backend.Agent("a1").Refusals["small"])
-		r.driver.SetReady(nil)
-		after(5 * time.Second)
-		require.Equal(t, ci.OutcomeSucceeded, r.outcome(id))
-		require.Empty(t, r.backend.Agent("a1").Problem)
-
-		held := r.backend.Trigger("small", "sleep 1m")
-		after(time.Second)
-		r.driver.SetReady(errors.New("Docker does not answer"))
-		after(20 * time.Second)
-		r.driver.SetReady(nil)
-		after(20 * time.Second)
-		opened, _ := r.driver.Lives()
-		require.Equal(t, 1, opened, "opening sweeps; it waits for what runs")
-		after(30 * time.Second)
-		opened, _ = r.driver.Lives()
-		require.Equal(t, 2, opened)
-		require.Equal(t, ci.OutcomeSucceeded, r.outcome(held))
-		r.drained()
-		_, closed := r.driver.Lives()
-		require.Equal(t, 1, closed)
-	})
-}
-
-// An engine that ends between two checks costs the runs that were on their way
-// to it, and not the whole queue. Then everything is opened again.
-func TestDockerEnds(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		r := start(t, nil)
-		after(10 * time.Second)
-		r.driver.SetReady(errors.New("Docker does not answer"))
-		var ids []int64
-		for range 40 {
-			ids = append(ids, r.backend.Trigger("small", "print x"))
-		}
-		count := func(outcome ci.Outcome) (n int) {
-			for _, id := range ids {
-				if r.outcome(id) == outcome {
-					n++
-				}
-			}
-			return n
-		}
-		after(time.Second)
-		lost := count(ci.OutcomeError)
-		require.NotZero(t, lost)
-		require.LessOrEqual(t, lost, 4, "as many as run at once")
-		r.driver.SetReady(nil)
-		after(time.Minute)
-		require.Equal(t, len(ids)-lost, count(ci.OutcomeSucceeded))
-		opened, _ := r.driver.Lives()
-		require.Equal(t, 2, opened)
-		r.drained()
-	})
-}
-
-// An engine that was away so long that everything is opened again, and that a
-// run's end had told of too, is opened once: the slots stay in use.
-func TestDockerEndsAndStaysAway(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		r := start(t, nil)
-		after(10 * time.Second)
-		lost := r.backend.Trigger("small", "sleep 1s; lose")
-		after(time.Second / 2)
-		r.driver.SetReady(errors.New("Docker does not answer"))
-		after(time.Minute)
-		require.Equal(t, ci.OutcomeError, r.outcome(lost))
-		long := r.backend.Trigger("small", "sleep 2h") // taken as soon as the engine is back
-		r.driver.SetReady(nil)
-		after(10 * time.Second)
-		require.Equal(t, ci.PhaseRunning, r.phase(long))
-		next := r.backend.Trigger("small", "print x")
-		after(10 * time.Second)
-		require.Empty(t, r.backend.Agent("a1").Problem)
-		require.Equal(t, ci.OutcomeSucceeded, r.outcome(next))
-		opened, _ := r.driver.Lives()
-		require.Equal(t, 2, opened)
-		r.drained()
-	})
-}
-
-// A run that ends by an engine that is only slow takes nothing away from the
-// others: nothing is opened again, so nothing waits for their end.
-func TestDockerIsSlow(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		r := start(t, nil)
-		after(10 * time.Second)
-		long, lost := r.backend.Trigger("small", "sleep 2h"), r.backend.Trigger("small", "sleep 1s; lose")
-		after(time.Second / 2)
-		r.driver.SetReady(fmt.Errorf("a ping was not answered in time: %w", context.DeadlineExceeded))
-		after(2 * time.Second)
-		require.Equal(t, ci.OutcomeError, r.outcome(lost))
-		require.Contains(t, r.backend.Agent("a1").Problem, "not answered in time", "nothing is taken meanwhile")
-		r.driver.SetReady(nil)
-		after(10 * time.Second)
-		require.Empty(t, r.backend.Agent("a1").Problem)
-		next := r.backend.Trigger("small", "print x")
-		after(time.Second)
-		require.Equal(t, ci.OutcomeSucceeded, r.outcome(next))
-		require.Equal(t, ci.PhaseRunning, r.phase(long))
-		opened, _ := r.driver.Lives()
-		require.Equal(t, 1, opened)
 		r.drained()
 	})
 }
